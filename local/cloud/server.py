@@ -1,0 +1,193 @@
+"""An HTTP server on 127.0.0.1 that can misbehave on purpose: the base of every stand-in."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request as it came off the socket; header names are lower case, ``path`` is percent-decoded."""
+
+    method: str
+    target: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a stand-in answers."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Fault:
+    """One thing that goes wrong, for the next ``times`` requests that ``match``.
+
+    ``kind``: ``answer`` (send ``response`` instead, nothing done), ``reset`` (drop the connection, nothing done),
+    ``reset-after`` (do the work, then drop the connection), ``stall`` (nothing done, silent for ``seconds``),
+    ``stall-after`` (do the work, then silent), ``cut`` (do the work, send half of the body), ``drip`` (do the work,
+    send a byte every ``seconds``).
+    """
+
+    kind: str
+    times: int = 1
+    match: Callable[[Request], bool] = lambda _request: True
+    response: Response = field(default_factory=lambda: Response(503))
+    seconds: float = 60.0
+
+
+class StandIn:
+    """A stand-in service: subclasses implement ``answer``. Use as a context manager.
+
+    Attributes:
+        requests: every request received, in order of arrival, faulty ones included.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        self.requests: list[Request] = []
+        self._faults: list[Fault] = []
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._server = _Server(("127.0.0.1", port), _handler_for(self))
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port listened on."""
+        return int(self._server.server_address[1])
+
+    @property
+    def url(self) -> str:
+        """The base URL, without a trailing slash."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Any:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._stopping.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(5)
+
+    def fail(self, fault: Fault) -> None:
+        """Queue a fault."""
+        with self._lock:
+            self._faults.append(fault)
+
+    def answer(self, request: Request) -> Response:
+        """Do what the service does."""
+        raise LookupError(f"{type(self).__name__} has no answer for {request.method} {request.path}")
+
+    def _take_fault(self, request: Request) -> Fault | None:
+        with self._lock:
+            self.requests.append(request)
+            for fault in self._faults:
+                if fault.times > 0 and fault.match(request):
+                    fault.times -= 1
+                    return fault
+        return None
+
+    def _pause(self, seconds: float) -> None:
+        self._stopping.wait(seconds)
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: a client that hangs up is an everyday event here."""
+
+
+def _handler_for(owner: StandIn) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def _serve(self) -> None:
+            request = self._read()
+            fault = owner._take_fault(request)  # noqa: SLF001 - the handler is the stand-in's other half
+            if fault is None:
+                self._send(owner.answer(request))
+            else:
+                self._misbehave(fault, request)
+
+        do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_OPTIONS = do_PATCH = _serve
+
+        def _misbehave(self, fault: Fault, request: Request) -> None:
+            self.close_connection = True
+            if fault.kind == "answer":
+                self._send(fault.response)
+                return
+            done = owner.answer(request) if fault.kind not in {"reset", "stall"} else None
+            if fault.kind in {"stall", "stall-after"}:
+                owner._pause(fault.seconds)  # noqa: SLF001 - as above
+            elif done is not None and fault.kind in {"cut", "drip"}:
+                for piece in _pieces(done.body, fault.kind):
+                    self._write(done, piece)
+                    owner._pause(fault.seconds if fault.kind == "drip" else 0)  # noqa: SLF001 - as above
+            self._reset()
+
+        def _read(self) -> Request:
+            parts = urlsplit(self.path)
+            length = int(self.headers.get("Content-Length") or 0)
+            return Request(
+                method=self.command,
+                target=self.path,
+                path=unquote(parts.path),
+                query=dict(parse_qsl(parts.query, keep_blank_values=True)),
+                headers={name.lower(): value for name, value in self.headers.items()},
+                body=self.rfile.read(length) if length else b"",
+            )
+
+        def _send(self, response: Response) -> None:
+            self._write(response, response.body)
+
+        def _write(self, response: Response, piece: bytes) -> None:
+            if not getattr(self, "_started", False) or response.body is piece:
+                self.send_response(response.status)
+                headers = {"Content-Length": str(len(response.body)), **response.headers}
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self._started = True
+            if self.command != "HEAD":
+                self.wfile.write(piece)
+                self.wfile.flush()
+
+        def _reset(self) -> None:
+            """Close with RST, so that the client sees a reset and not an orderly end."""
+            with contextlib.suppress(OSError):
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.shutdown(socket.SHUT_RD)
+            with contextlib.suppress(OSError):
+                self.connection.close()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's own name
+            """Say nothing; ``StandIn.requests`` is the log."""
+
+    return Handler
+
+
+def _pieces(body: bytes, kind: str) -> Iterator[bytes]:
+    if kind == "cut":
+        yield body[: len(body) // 2]
+    else:
+        yield from (body[index : index + 1] for index in range(len(body)))

@@ -1,0 +1,1 @@
+"""What both functions share. Imports point downwards only; see CONTRIBUTING.md for the layers."""

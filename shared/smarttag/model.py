@@ -1,0 +1,249 @@
+"""The summary as data. Every time is integer milliseconds from the start of the media; every field is explained in
+docs/summary.md, and ``shared/smarttag/summary.schema.json`` describes the JSON form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+Range = tuple[int, int]  # (fromMs, toMs), fromMs <= toMs
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """What was analysed. The response carries no duration: it is inferred from ratios, or is the latest end seen."""
+
+    kind: str  # video | image | unknown
+    durationMs: int | None
+    durationSource: str | None  # inferred | maxTo | None
+    durationErrorMs: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class BestFrame:
+    """The appearance with the highest score; ``position`` is the vendor's face box, passed through as it came."""
+
+    timestampMs: int
+    score: float | None
+    scene: str
+    position: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """When something was there: ``appearances`` are the disjoint ranges of the union, in order."""
+
+    ratio: float | None
+    seenMs: int
+    sumMs: int
+    firstMs: int | None
+    lastMs: int | None
+    appearances: tuple[Range, ...]
+    appearanceCount: int
+    bestScore: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Person(Seen):
+    """One person; an unknown face stays a person of its own."""
+
+    name: str
+    category: str
+    sensitive: bool
+    shots: dict[str, int]
+    bestFrame: BestFrame | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tag(Seen):
+    """One visual tag: ``group`` is the vendor's main tag, ``name`` its sub tag."""
+
+    group: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Concept(Seen):
+    """One CPVLabel entry; ``kind`` is cate, entity, hotword or freeTag."""
+
+    kind: str
+    level1: str
+    level2: str
+    label: str
+    knowledge: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """One guess at what kind of programme this is."""
+
+    category1: str
+    category2: str
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TextTag:
+    """One group of words found in speech and on screen."""
+
+    name: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """How much was said; the words themselves are in the captions. ``spokenMs`` is the union of the segments."""
+
+    segments: int
+    characters: int
+    spokenMs: int
+    excerpt: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenTextItem:
+    """One distinct text seen on screen, over all the frames that showed it."""
+
+    text: str
+    count: int
+    firstMs: int
+    lastMs: int
+    bestScore: float | None
+    textType: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenText:
+    """Text recognised in frames."""
+
+    frames: int
+    detections: int
+    distinct: int
+    items: tuple[ScreenTextItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """One chapter found by NLP."""
+
+    startMs: int
+    endMs: int
+    headline: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nlp:
+    """What the language model made of the speech."""
+
+    summary: str
+    keywords: tuple[str, ...]
+    keySentences: tuple[str, ...]
+    actions: tuple[str, ...]
+    questions: tuple[dict[str, str], ...]  # {question, answer}
+    speakers: tuple[dict[str, str], ...]  # {id, name, summary}
+    scenes: dict[str, float]  # interview | lecture | meeting -> score
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Something the vendor keeps elsewhere, for half a year."""
+
+    type: str
+    name: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something a reviewer should look at first."""
+
+    kind: str
+    name: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class TypeState:
+    """How one Result.Type fared: ok, empty, invalid or unknown; ``count`` is how many results of it there were."""
+
+    count: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One value that was skipped, repaired or doubted. ``path`` is a JSON path into the response."""
+
+    code: str
+    path: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Everything of one job that people use, as a pure function of the MPS response."""
+
+    jobId: str
+    status: str
+    userData: str
+    message: str
+    media: Media
+    persons: tuple[Person, ...] = ()
+    tags: tuple[Tag, ...] = ()
+    classifications: tuple[Classification, ...] = ()
+    textTags: tuple[TextTag, ...] = ()
+    transcript: Transcript | None = None
+    screenText: ScreenText | None = None
+    concepts: tuple[Concept, ...] = ()
+    chapters: tuple[Chapter, ...] = ()
+    nlp: Nlp | None = None
+    title: str | None = None
+    links: tuple[Link, ...] = ()
+    alerts: tuple[Alert, ...] = ()
+    types: dict[str, TypeState] = field(default_factory=dict)
+    warnings: tuple[Notice, ...] = ()
+    schemaVersion: str = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One stretch of speech."""
+
+    fromMs: int
+    toMs: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Occurrence:
+    """One appearance as the vendor reported it, before ranges are united: a row of the timeline."""
+
+    kind: str  # person | tag | concept | speech | screenText | chapter
+    name: str
+    group: str
+    fromMs: int
+    toMs: int
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """All that is read from one response: the summary, and the details that other artifacts need.
+
+    ``segments`` is None when the job returned no ASR at all, and empty when it did and found none.
+    """
+
+    summary: Summary
+    segments: tuple[Segment, ...] | None
+    occurrences: tuple[Occurrence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """One file a job leaves behind."""
+
+    name: str
+    content_type: str
+    body: bytes
