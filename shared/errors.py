@@ -51,10 +51,6 @@ class BadInput(PermanentError):
     """What we were given is malformed: a message, a job ID, a request, a file."""
 
 
-class BadResponse(PermanentError):
-    """MPS answered something that is no QuerySmarttagJob response (XML, HTML, cut JSON, an error in a 200)."""
-
-
 class ResponseTooLarge(PermanentError):
     """The MPS response is over ``MAX_RESULT_BYTES``."""
 
@@ -85,6 +81,10 @@ class TimedOut(RetryableError):
 
 class Unavailable(RetryableError):
     """The service failed or could not be reached: 5xx, reset, refused connection, DNS."""
+
+
+class BadResponse(RetryableError):
+    """MPS answered something that is no QuerySmarttagJob response (XML, HTML, cut JSON): its fault, and it may pass."""
 
 
 class JobNotReady(RetryableError):
