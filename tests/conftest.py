@@ -1,3 +1,36 @@
 """Fixtures every test may use."""
 
 from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import browser, needs
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what this machine cannot run; where ``CI_NO_SKIP=1`` says that everything is installed, fail instead."""
+    for marker in item.iter_markers("needs"):
+        for tool in marker.args:
+            reason = needs.missing(tool)
+            if reason is not None and os.environ.get("CI_NO_SKIP") == "1":
+                pytest.fail(reason, pytrace=False)
+            if reason is not None:
+                pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """The machine's own Chromium; the test marks itself ``needs("chromium")`` and opens pages with ``browser.watched``.
+
+    Per module: while it is open, Playwright's event loop counts as running in this thread.
+    """
+    with browser.launched() as opened:
+        yield opened

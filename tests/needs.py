@@ -1,0 +1,56 @@
+"""What the marker ``needs("chromium")`` means: is the tool here, and does it run?"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+NODE_FOLDER = Path(__file__).parent / "node"
+
+
+@functools.cache
+def find(tool: str) -> str | None:
+    """Return the path of a command that answers ``--version``: a name on PATH may be a shim for nothing.
+
+    ``python3.X`` is also looked for among the versions that pyenv holds.
+    """
+    return next((path for path in _candidates(tool) if answers(path)), None)
+
+
+@functools.cache
+def missing(tool: str) -> str | None:
+    """Return why tests that need ``tool`` cannot run here, None if they can."""
+    if find(tool) is None:
+        return f"needs {tool}, and none that runs was found"
+    if tool == "node":
+        wanted = json.loads((NODE_FOLDER / "package.json").read_bytes())["dependencies"]
+        absent = [name for name in wanted if not (NODE_FOLDER / "node_modules" / name).is_dir()]
+        if absent:
+            return f"needs the npm packages {', '.join(absent)}: run npm ci in tests/node"
+    return None
+
+
+def _candidates(tool: str) -> Iterator[str]:
+    on_path = shutil.which(tool)
+    if on_path is not None:
+        yield on_path
+    if tool.startswith("python3."):
+        root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+        version = tool.removeprefix("python")
+        for folder in sorted(root.glob(f"versions/{version}*")):
+            if (folder / "bin" / tool).is_file():
+                yield str(folder / "bin" / tool)
+
+
+def answers(command: str) -> bool:
+    """Run ``command --version``; a shim for nothing fails at that."""
+    try:
+        subprocess.run([command, "--version"], capture_output=True, check=True, timeout=60)  # noqa: S603 - PATH's own tool
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return True
