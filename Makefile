@@ -1,0 +1,55 @@
+# PYTHON chooses the interpreter (3.10 or newer); each gets an environment of its own.
+PYTHON ?= python3
+VENV := .venv$(if $(filter-out python3,$(notdir $(PYTHON))),-$(notdir $(PYTHON)))
+BIN := $(VENV)/bin
+PYTEST ?=
+
+.PHONY: help demo serve test lint format bench build deploy clean
+
+help:  ## List the commands
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(VENV)/local.stamp  ## Play recorded jobs through both functions on this machine
+	$(BIN)/smarttag demo
+
+serve: $(VENV)/local.stamp  ## Keep the local cloud running
+	$(BIN)/smarttag serve
+
+test: $(VENV)/test.stamp  ## Run the whole test suite
+	$(BIN)/pytest $(PYTEST)
+
+lint: $(VENV)/test.stamp  ## Check style, types and the direction of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/test.stamp  ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/test.stamp  ## Print the performance ratios of one run
+	$(BIN)/python -m local.bench
+
+build: $(VENV)/local.stamp  ## Make the deployable package in build/
+	$(BIN)/python -m local.package
+
+deploy:  ## Deploy both functions with the Serverless Devs CLI (runs make build first)
+	s deploy -t template.yml
+
+clean:  ## Remove what make made
+	rm -rf build demo-output .venv*
+
+$(VENV)/venv.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "Python 3.10 or newer is needed; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/local.stamp: $(VENV)/venv.stamp requirements.txt pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local]'
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/local.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,test]'
+	@touch $@

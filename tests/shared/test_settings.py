@@ -1,0 +1,131 @@
+"""Settings are read once, checked together, and faults are reported by name."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+from pathlib import Path
+
+import pytest
+
+from shared.errors import BadSettings
+from shared.settings import ApiToken, HandOff, Location, Settings
+
+OUTPUT = {"OUTPUT_URL": "oss://media-output/smarttag"}
+
+
+def test_defaults_need_only_an_output() -> None:
+    settings = Settings.from_env(OUTPUT)
+    assert settings.output == Location("oss", "media-output", "smarttag")
+    assert settings.mps_endpoint == "https://mts.cn-shanghai.aliyuncs.com"
+    assert settings.oss_endpoint == "https://oss-cn-shanghai-internal.aliyuncs.com"
+    assert settings.max_result_bytes == 134217728
+    assert (settings.subscribers, settings.handoff, settings.api_tokens) == (None, None, ())
+    assert (settings.api_auth, settings.log_level) == ("token", "INFO")
+
+
+def test_the_functions_region_is_the_default_of_both_services() -> None:
+    settings = Settings.from_env({**OUTPUT, "FC_REGION": "cn-beijing"})
+    assert settings.mps_endpoint == "https://mts.cn-beijing.aliyuncs.com"
+    assert settings.oss_endpoint == "https://oss-cn-beijing-internal.aliyuncs.com"
+
+
+def test_mps_may_lie_in_another_region_than_the_function() -> None:
+    settings = Settings.from_env({**OUTPUT, "FC_REGION": "cn-shenzhen", "MPS_REGION": "cn-hangzhou"})
+    assert settings.mps_endpoint == "https://mts.cn-hangzhou.aliyuncs.com"
+    assert settings.oss_endpoint == "https://oss-cn-shenzhen-internal.aliyuncs.com"
+
+
+def test_everything_set() -> None:
+    digest = hashlib.sha256(b"token").hexdigest()
+    settings = Settings.from_env(
+        {
+            "OUTPUT_URL": "file:///var/smart%20tag",
+            "SUBSCRIBERS_URL": "oss://config-bucket/smarttag/subscribers.json",
+            "API_TOKENS": f"cms:read:{digest}, ops:write:{digest}",
+            "API_AUTH": "trigger",
+            "WEBHOOK_ALLOW_CIDRS": "10.0.0.0/8, fd00::/8",
+            "WEBHOOK_DENY_CIDRS": "8.8.8.0/24",
+            "HANDOFF": "fc2:media.prod/smarttag-callback",
+            "MAX_RESULT_BYTES": "1000",
+            "LOG_LEVEL": "DEBUG",
+        }
+    )
+    assert settings.output == Location("file", "", "/var/smart tag")
+    assert settings.subscribers == Location("oss", "config-bucket", "smarttag/subscribers.json")
+    assert settings.api_tokens == (ApiToken("cms", "read", digest), ApiToken("ops", "write", digest))
+    assert settings.webhook_allow == (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8"))
+    assert settings.webhook_deny == (ipaddress.ip_network("8.8.8.0/24"),)
+    assert settings.handoff == HandOff("media", "prod", "smarttag-callback")
+    assert settings.max_result_bytes == 1000
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OUTPUT_URL", ""),
+        ("OUTPUT_URL", "https://bucket.oss-cn-shanghai.aliyuncs.com"),
+        ("OUTPUT_URL", "oss://UPPER/prefix"),
+        ("OUTPUT_URL", "oss://bucket/../other"),
+        ("OUTPUT_URL", "file://host/dir"),
+        ("OUTPUT_URL", "oss://[bad"),
+        ("SUBSCRIBERS_URL", "subscribers.json"),
+        ("MPS_REGION", "cn shanghai"),
+        ("MPS_ENDPOINT", "http://mts.cn-shanghai.aliyuncs.com"),
+        ("MPS_ENDPOINT", "https://user:pass@mts.cn-shanghai.aliyuncs.com"),
+        ("MPS_ENDPOINT", "https://host:notaport"),
+        ("MPS_ENDPOINT", "http://mts-internal.aliyuncs.com"),
+        ("OSS_ENDPOINT", "http://oss-cn-shanghai.aliyuncs.com"),
+        ("OSS_ENDPOINT", "ftp://127.0.0.1"),
+        ("API_TOKENS", "cms:admin:" + "0" * 64),
+        ("API_TOKENS", "plain-token"),
+        ("API_AUTH", "none"),
+        ("WEBHOOK_ALLOW_CIDRS", "10.0.0.1/8"),
+        ("WEBHOOK_DENY_CIDRS", "internal"),
+        ("HANDOFF", "async"),
+        ("MAX_RESULT_BYTES", "0"),
+        ("MAX_RESULT_BYTES", "128MB"),
+        ("LOG_LEVEL", "verbose"),
+    ],
+)
+def test_a_wrong_setting_is_named(name: str, value: str) -> None:
+    with pytest.raises(BadSettings, match=name):
+        Settings.from_env({**OUTPUT, name: value})
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:8080", "http://[::1]:8080", "http://localhost:1"])
+def test_plain_http_is_for_loopback(endpoint: str) -> None:
+    settings = Settings.from_env({**OUTPUT, "MPS_ENDPOINT": endpoint, "OSS_ENDPOINT": endpoint})
+    assert (settings.mps_endpoint, settings.oss_endpoint) == (endpoint, endpoint)
+
+
+def test_plain_http_is_allowed_on_the_internal_oss_network() -> None:
+    endpoint = "http://oss-cn-shanghai-internal.aliyuncs.com"
+    assert Settings.from_env({**OUTPUT, "OSS_ENDPOINT": endpoint}).oss_endpoint == endpoint
+
+
+def test_a_file_url_is_refused_inside_function_compute() -> None:
+    with pytest.raises(BadSettings, match=r"OUTPUT_URL .*does not outlive"):
+        Settings.from_env({"OUTPUT_URL": "file:///tmp", "FC_FUNCTION_NAME": "smarttag-callback"})
+
+
+def test_all_faults_are_reported_together() -> None:
+    with pytest.raises(BadSettings) as caught:
+        Settings.from_env({"API_AUTH": "no", "LOG_LEVEL": "no", "HANDOFF": "no"})
+    for name in ("OUTPUT_URL", "API_AUTH", "LOG_LEVEL", "HANDOFF"):
+        assert name in caught.value.message
+
+
+def test_a_secret_put_into_the_wrong_setting_is_not_repeated() -> None:
+    with pytest.raises(BadSettings) as caught:
+        Settings.from_env({**OUTPUT, "API_TOKENS": "the-plain-token-itself"})
+    assert "the-plain-token-itself" not in str(caught.value)
+
+
+def test_every_setting_is_documented() -> None:
+    source = Path("shared/settings.py").read_text(encoding="utf-8")
+    names = set(re.findall(r'"([A-Z][A-Z0-9]+_[A-Z_]+)"', source)) - {"FC_REGION", "FC_FUNCTION_NAME"}
+    for document in ("README.md", "README.zh-CN.md"):
+        text = Path(document).read_text(encoding="utf-8")
+        assert {name for name in names if name not in text} == set(), document
