@@ -67,6 +67,10 @@ class AccessRefused(PermanentError):
     """MPS or OSS refuses our credentials or permissions."""
 
 
+class TargetRefused(PermanentError):
+    """A webhook's address must not be dialled: not public, not https, or no proper URL."""
+
+
 class ObjectNotFound(PermanentError):
     """The object store holds nothing under this key."""
 
