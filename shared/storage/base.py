@@ -6,6 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from shared.errors import BadInput
+
+_LONGEST_KEY = 1023  # bytes, the limit of OSS
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
@@ -59,3 +63,19 @@ class ObjectStore(Protocol):
     def delete(self, key: str) -> None:
         """Remove the object; removing what is not there is no error."""
         ...
+
+
+def check_key(key: str) -> str:
+    """Return ``key``; raise ``BadInput`` unless every store can hold an object under it."""
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        size = 0
+    parts = key.split("/")
+    if not 0 < size <= _LONGEST_KEY or not {"", ".", ".."}.isdisjoint(parts) or not key.isprintable() or "\\" in key:
+        shown = ascii(key[:80])
+        raise BadInput(
+            f"{shown} is no object key: 1 to {_LONGEST_KEY} bytes of printable UTF-8 without empty, . or .. parts",
+            key=shown,
+        )
+    return key

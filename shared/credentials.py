@@ -1,0 +1,48 @@
+"""Credentials of one invocation. They rotate, so they are read each time and kept nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shared.errors import BadSettings
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Credentials:
+    """An access key; ``security_token`` is empty for a long-lived one."""
+
+    access_key_id: str
+    access_key_secret: str
+    security_token: str = ""
+
+    def __repr__(self) -> str:
+        return "Credentials(redacted)"
+
+    @classmethod
+    def from_env_or_context(cls, env: Mapping[str, str], context: object = None) -> Credentials:
+        """Read the credentials of the function's role.
+
+        Args:
+            env: where python3.12 on Function Compute has them, and nowhere else.
+            context: the invocation's context; up to python3.10 it has ``credentials``.
+
+        Raises:
+            BadSettings: neither has a complete key.
+        """
+        found = cls(
+            env.get("ALIBABA_CLOUD_ACCESS_KEY_ID", "").strip(),
+            env.get("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "").strip(),
+            env.get("ALIBABA_CLOUD_SECURITY_TOKEN", "").strip(),
+        )
+        given = getattr(context, "credentials", None)
+        if not (found.access_key_id and found.access_key_secret) and given is not None:
+            names = ("access_key_id", "access_key_secret", "security_token")
+            found = cls(*(getattr(given, name, None) or "" for name in names))
+        if not (found.access_key_id and found.access_key_secret):
+            raise BadSettings(
+                "no credentials: give the function a role, or set ALIBABA_CLOUD_ACCESS_KEY_ID and "
+                "ALIBABA_CLOUD_ACCESS_KEY_SECRET (and ALIBABA_CLOUD_SECURITY_TOKEN for an STS key)",
+                settings=["ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET"],
+            )
+        return found
