@@ -1,0 +1,269 @@
+"""Any trigger payload to typed values. Pure: bytes in, values out; ``parse`` never raises.
+
+An event is one message in any number of envelopes. It is read from the outside in, and the first shape of this
+list that fits decides, so that no payload has two meanings:
+
+1. text starting with ``<`` is a topic push in XML; with ``{``, ``[`` or a quote it is JSON; anything else is Base64;
+2. an array: each element stands on its own;
+3. MNS in JSON: ``Message`` beside ``TopicName`` or ``MessageId`` (first of the objects, for publishers' attributes are
+   merged into this envelope and may be called anything);
+4. an asynchronous-destination event: ``requestPayload`` beside ``requestContext``;
+5. a CloudEvent: ``data`` beside ``specversion``;
+6. MNS STREAM with attributes: ``body`` beside ``attrs``;
+7. a timer event: ``triggerTime`` beside ``triggerName``;
+8. our own command: ``command``;
+9. the message itself: ``Type``;
+10. what is left of a stripped envelope (EventBridge RawData, a hand-made push): ``messageBody``, ``Message``, ``data``,
+    ``requestPayload``, ``body``.
+
+Keys are looked up case-insensitively, for MPS has sent each of them in either case and in both at once; where two
+differ only in case, the documented spelling wins, then the first that is not null.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from shared.errors import BadInput
+from shared.keys import check_job_id
+
+_DEPTH = 24  # steps; a destination event around an array of CloudEvents of Base64 takes 8
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_SPELLINGS = (
+    *("Type", "JobId", "State", "UserData", "Message", "MessageId", "TopicName", "messageBody", "data", "specversion"),
+    *("requestPayload", "requestContext", "body", "attrs", "triggerTime", "triggerName"),
+    *("command", "jobId", "redeliver", "requestId"),
+)
+_ENVELOPES = (
+    ("message", ("topicname", "messageid")),
+    ("requestpayload", ("requestcontext",)),
+    ("data", ("specversion",)),
+    ("body", ("attrs",)),
+)
+_STRIPPED = ("messagebody", "message", "data", "requestpayload", "body")
+
+
+@dataclass(frozen=True, slots=True)
+class JobChanged:
+    """MPS says a smart-tagging job changed state; ``state`` is a hint and may be empty."""
+
+    job_id: str
+    state: str
+    user_data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Our own command. The same ``request_id`` names the same redelivery, however often the command arrives."""
+
+    job_id: str
+    redeliver: bool = False
+    request_id: str = ""
+
+    def to_event(self) -> bytes:
+        """Return the event that ``parse`` reads back as this command."""
+        fields = {"command": "publish", "jobId": self.job_id, "redeliver": self.redeliver}
+        return orjson.dumps({**fields, "requestId": self.request_id} if self.request_id else fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """The timer asks for what the outbox owes; both texts are the platform's."""
+
+    trigger_time: str
+    trigger_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A well-formed MPS message that is not about a smart-tagging job; acknowledged, nothing to do."""
+
+    reason: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """Nothing we understand. ``raw`` is the event, or the one element of its array, as it came."""
+
+    raw: bytes
+    reason: str
+
+
+Message = JobChanged | Publish | Sweep | Skipped | Poison
+
+
+def parse(event: bytes) -> tuple[Message, ...]:
+    """Return what ``event`` says: at least one value, one for each element of an array. Never raises."""
+    try:
+        return tuple(_read(_from_text(_decode(event)), event, 0))
+    except BadInput as error:
+        return (Poison(event, error.message),)
+
+
+def _read(value: object, raw: bytes, depth: int) -> Iterator[Message]:
+    """Yield the messages of one decoded JSON value; what is wrong with it becomes ``Poison(raw)``."""
+    try:
+        while not isinstance(value, list):
+            inner = _open(value)
+            if isinstance(inner, Message):
+                yield inner
+                return
+            value, depth = inner, depth + 1
+            _check(depth <= _DEPTH, f"envelopes are nested more than {_DEPTH} deep")
+        _check(bool(value), "the array is empty")
+        _check(depth < _DEPTH, f"envelopes are nested more than {_DEPTH} deep")
+    except BadInput as error:
+        yield Poison(raw, error.message)
+        return
+    for element in value:
+        yield from _read(element, raw if len(value) == 1 else _element(element, raw), depth + 1)
+
+
+def _open(value: object) -> object:
+    """Take one envelope off: return what was inside, or the typed message."""
+    if isinstance(value, str):
+        return _from_text(value)
+    if not isinstance(value, dict):
+        raise BadInput(f"a JSON {'null' if value is None else type(value).__name__} is no message")
+    fields = _fold(value)
+    for content, marks in _ENVELOPES:
+        if content in fields and any(mark in fields for mark in marks):
+            return fields[content]
+    if "triggertime" in fields and "triggername" in fields:
+        return Sweep(_text(fields, "triggertime"), _text(fields, "triggername"))
+    if "command" in fields:
+        return _command(fields)
+    if "type" in fields:
+        return _notification(fields)
+    for content in _STRIPPED:
+        if content in fields:
+            return fields[content]
+    raise BadInput(f"no known message or envelope; its keys are {ascii(sorted(value)[:10])[:200]}")
+
+
+def _fold(value: dict[str, Any]) -> dict[str, Any]:
+    folded: dict[str, Any] = {}
+    for name in (*(name for name in _SPELLINGS if name in value), *value):
+        if value[name] is not None:
+            folded.setdefault(name.lower(), value[name])
+    return folded
+
+
+def _notification(fields: dict[str, Any]) -> Message:
+    kind = fields["type"]
+    _check(isinstance(kind, str) and kind != "", "Type is no text")
+    if kind.lower() != "smarttag":
+        return Skipped(f"a message of Type {kind[:60]!a} is not about a smart-tagging job", kind)
+    return JobChanged(_job_id(fields), _text(fields, "state"), _text(fields, "userdata"))
+
+
+def _command(fields: dict[str, Any]) -> Publish:
+    _check(fields["command"] == "publish", f"unknown command {ascii(fields['command'])[:60]}; the only one is publish")
+    redeliver, request_id = fields.get("redeliver", False), fields.get("requestid", "")
+    _check(isinstance(redeliver, bool), "redeliver is neither true nor false")
+    _check(
+        request_id == "" or (isinstance(request_id, str) and _REQUEST_ID.fullmatch(request_id) is not None),
+        "requestId is not 1 to 64 characters of A-Z, a-z, 0-9, _ and -",
+    )
+    return Publish(_job_id(fields), redeliver, request_id)
+
+
+def _job_id(fields: dict[str, Any]) -> str:
+    job_id = fields.get("jobid")
+    if not isinstance(job_id, str):
+        raise BadInput("JobId is missing" if job_id is None else "JobId is no text")
+    return check_job_id(job_id)
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    """Return a field that only informs; a value that is no text (UserData as an object, say) becomes its JSON."""
+    value = fields.get(name, "")
+    return value if isinstance(value, str) else _dump(value).decode()
+
+
+def _check(holds: bool, otherwise: str) -> None:  # noqa: FBT001 - reads as the assertion it is
+    if not holds:
+        raise BadInput(otherwise)
+
+
+def _dump(value: object) -> bytes:
+    """Return ``value`` as JSON; orjson reads 1,024 levels but writes only 254."""
+    try:
+        return orjson.dumps(value)
+    except TypeError as error:
+        raise BadInput("the JSON is nested too deeply") from error
+
+
+def _element(value: object, event: bytes) -> bytes:
+    try:
+        return value.encode() if isinstance(value, str) else _dump(value)
+    except BadInput:
+        return event
+
+
+def _decode(data: bytes) -> str:
+    if data.startswith(b"\xef\xbb\xbf"):
+        raise BadInput("the bytes start with a UTF-8 byte order mark; send JSON without one")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:4]:
+        raise BadInput("the bytes look like UTF-16 or UTF-32; send UTF-8")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise BadInput(f"byte {error.start} is not UTF-8 (GBK, perhaps); send UTF-8") from error
+
+
+def _from_text(text: str) -> object:
+    """Return what a text holds: a JSON value, the ``Message`` of an XML push, or the text Base64 stands for."""
+    text = text.strip()
+    _check(text != "", "the message is empty")
+    if text[0] in '{["':
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            raise BadInput(f"not valid JSON: {error}") from error
+    if text[0] == "<":
+        return _from_xml(text)
+    try:
+        data = base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadInput("neither JSON, nor XML, nor Base64 of either") from error
+    try:
+        return _decode(data)
+    except BadInput as error:
+        raise BadInput(f"neither JSON nor XML; read as Base64, {error.message}") from error
+
+
+def _from_xml(text: str) -> str:
+    """Return the text of ``Message``.
+
+    The documented sample of a push leaves ``PublishTime`` open, so if the whole is malformed ``Message`` alone will do.
+    """
+    from xml.etree.ElementTree import ParseError
+
+    from defusedxml import DefusedXmlException
+    from defusedxml.ElementTree import fromstring
+
+    try:
+        try:
+            root = fromstring(text, forbid_dtd=True)
+        except ParseError:
+            part = re.search(r"<Message>.*?</Message>", text, re.DOTALL)
+            if part is None:
+                raise
+            root = fromstring(f"<Notification>{part[0]}</Notification>", forbid_dtd=True)
+    except DefusedXmlException as error:
+        raise BadInput("the XML has a document type or entities; neither is accepted") from error
+    except (ParseError, ValueError) as error:
+        raise BadInput(f"not well-formed XML: {error}") from error
+    for child in root:
+        if isinstance(child.tag, str) and child.tag.rpartition("}")[2].lower() == "message":
+            return "".join(child.itertext())
+    raise BadInput("the XML has no Message element")
