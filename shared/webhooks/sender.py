@@ -1,8 +1,36 @@
-"""One attempt to deliver one webhook."""
+"""One attempt to deliver one webhook.
+
+Every wait on the socket ends at one deadline for the whole attempt, so a receiver that drips cannot stretch it.
+The usual clients offer a timeout per read only: urllib3 with ``Timeout(total=1)`` was held for five seconds.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import orjson
+
+from shared.errors import RelayError, RetryableError, TargetRefused, TimedOut, Unavailable
+from shared.webhooks.guard import Guard
+from shared.webhooks.signing import sign
+from shared.webhooks.subscribers import FUNCTION_URL, Subscriber
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+
+DEADLINE = 15.0
+MOST_READ = 64 * 1024
+_EXCERPT = 500
+_PIECE = 16 * 1024  # one TLS record: a longer write could wait more than once
+_GONE = 410
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,3 +48,221 @@ class Attempt:
     excerpt: str = ""
     retry_after: float | None = None
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    body: bytes
+    retry_after: str | None = None
+
+
+class Call(Protocol):
+    """Calls a function and returns its answer, or raises a ``RelayError``: ``Invoker.call``."""
+
+    def __call__(self, service: str, qualifier: str | None, function: str, payload: bytes, timeout: float) -> bytes:
+        """Call ``function`` and wait ``timeout`` seconds at most."""
+        ...
+
+
+class Sender:
+    """Sends webhooks; one instance serves all threads.
+
+    Args:
+        guard: decides what may be dialled, and dials it.
+        call: delivers to ``fc://`` targets; without it they are refused.
+        context: whom to trust; by default the system's certificate authorities.
+        now: the wall clock, for a ``Retry-After`` that is a date.
+    """
+
+    def __init__(
+        self,
+        guard: Guard,
+        call: Call | None = None,
+        context: ssl.SSLContext | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._guard = guard
+        self._call = call
+        self._context = context
+        self._now = now
+        self._lock = threading.Lock()
+
+    def send(
+        self, subscriber: Subscriber, webhook_id: str, timestamp: int, body: bytes, deadline: float = DEADLINE
+    ) -> Attempt:
+        """Make one attempt; never raises for what the receiver or the network does.
+
+        Args:
+            subscriber: whom to tell.
+            webhook_id: the same for every attempt of one event.
+            timestamp: this attempt's, in seconds since 1970.
+            body: JSON.
+            deadline: seconds for everything together: DNS, connect, TLS, request and answer.
+        """
+        started = time.monotonic()
+        signature = ""
+        try:
+            signature = sign(subscriber.secrets, webhook_id, timestamp, body)
+            headers = {
+                **subscriber.headers,
+                "content-type": "application/json",
+                "user-agent": "smarttag-relay",
+                "webhook-id": webhook_id,
+                "webhook-timestamp": str(timestamp),
+                "webhook-signature": signature,
+            }
+            answer = self._deliver(subscriber.url, headers, body, started + deadline)
+        except RelayError as error:
+            return Attempt(
+                kind="refused" if isinstance(error, TargetRefused) else "failed",
+                status=None,
+                duration_ms=_since(started),
+                retry_after=error.retry_after if isinstance(error, RetryableError) else None,
+                error=error.message,
+            )
+        secrets = (*subscriber.secrets, *subscriber.headers.values(), *signature.split())
+        kind = "delivered" if 200 <= answer.status < 300 else "gone" if answer.status == _GONE else "failed"  # noqa: PLR2004 - 2xx
+        return Attempt(
+            kind=kind,
+            status=answer.status,
+            duration_ms=_since(started),
+            excerpt=_excerpt(answer.body, secrets),
+            retry_after=None if kind == "delivered" else _seconds(answer.retry_after, self._now()),
+            error=None if kind == "delivered" else f"answered {answer.status}",
+        )
+
+    def _deliver(self, url: str, headers: Mapping[str, str], body: bytes, ends: float) -> _Answer:
+        function = FUNCTION_URL.fullmatch(url)
+        if function is None:
+            return self._post(url, headers, body, ends)
+        if self._call is None:
+            raise TargetRefused("fc:// targets need FC_ACCOUNT_ID and FC_REGION, as on Function Compute")
+        payload = orjson.dumps({"headers": dict(headers), "body": body.decode()})
+        return _Answer(200, self._call(**function.groupdict(), payload=payload, timeout=ends - time.monotonic()))
+
+    def _post(self, url: str, headers: Mapping[str, str], body: bytes, ends: float) -> _Answer:
+        from http.client import HTTPConnection
+
+        target = self._guard.target(url)
+        with contextlib.ExitStack() as closing, _told_apart():
+            sock = closing.enter_context(self._guard.dial(target, ends))
+            if target.scheme == "https":
+                sock.settimeout(_left(ends))
+                sock = closing.enter_context(self._tls().wrap_socket(sock, server_hostname=target.host))
+            connection = HTTPConnection(target.host, target.port)
+            connection.sock = _Line(sock, ends)
+            connection.request("POST", target.path, body, {"host": target.authority, "connection": "close", **headers})
+            response = connection.getresponse()
+            closing.callback(response.close)
+            read = response.read(MOST_READ)
+            if response.length and len(read) < MOST_READ:
+                raise Unavailable(f"the answer {response.status} broke off")
+            return _Answer(response.status, read, response.getheader("retry-after"))
+
+    def _tls(self) -> ssl.SSLContext:
+        """Return the one context: reading the certificate authorities costs more than a whole delivery."""
+        with self._lock:
+            if self._context is None:
+                self._context = _default_context()
+            return self._context
+
+
+class _Line:
+    """As much of a socket as ``http.client`` uses; each wait is given what is left until the deadline."""
+
+    def __init__(self, sock: socket.socket, ends: float) -> None:
+        self._sock = sock
+        self._ends = ends
+
+    def sendall(self, data: bytes) -> None:
+        for start in range(0, len(data), _PIECE):
+            self._sock.settimeout(_left(self._ends))
+            self._sock.sendall(data[start : start + _PIECE])
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Incoming(self._sock, self._ends))
+
+    def close(self) -> None:
+        """Leave the socket to ``_post``, which opened it."""
+
+
+class _Incoming(io.RawIOBase):
+    def __init__(self, sock: socket.socket, ends: float) -> None:
+        super().__init__()
+        self._sock = sock
+        self._ends = ends
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # typeshed: any buffer
+        self._sock.settimeout(_left(self._ends))
+        return self._sock.recv_into(buffer)
+
+
+@contextlib.contextmanager
+def _told_apart() -> Iterator[None]:
+    """Turn what the libraries raise into our errors; their texts could hold addresses, so few are repeated."""
+    import ssl
+    from http.client import HTTPException
+
+    try:
+        yield
+    except TimeoutError as error:
+        raise TimedOut("no complete answer within the deadline") from error
+    except ssl.SSLCertVerificationError as error:
+        raise Unavailable(f"its certificate is not accepted: {error.verify_message}") from error
+    except ssl.SSLError as error:
+        raise Unavailable(f"TLS failed: {error.reason or 'no common ground'}") from error
+    except HTTPException as error:
+        raise Unavailable(f"the answer is no HTTP, or broke off ({type(error).__name__})") from error
+    except OSError as error:
+        raise Unavailable(f"the connection broke: {error.strerror or type(error).__name__}") from error
+
+
+def _default_context() -> ssl.SSLContext:
+    import ssl
+
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile or paths.capath:
+        return ssl.create_default_context()
+    import certifi  # a Python that was built elsewhere looks for the system's authorities in the wrong place
+
+    return ssl.create_default_context(cafile=certifi.where())
+
+
+def _left(ends: float) -> float:
+    left = ends - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _since(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)
+
+
+def _seconds(retry_after: str | None, now: float) -> float | None:
+    """Read a Retry-After header: seconds or an HTTP date; None if there is none or it is neither."""
+    text = (retry_after or "").strip()
+    if re.fullmatch(r"[0-9]{1,9}", text):
+        return float(text)
+    if not text:
+        return None
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _excerpt(body: bytes, secrets: tuple[str, ...]) -> str:
+    """Return the printable beginning of an answer, without what a receiver that echoes would give away."""
+    text = body.decode(errors="replace")
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "[redacted]")
+    printable = "".join(letter if letter.isprintable() else " " for letter in text[: 4 * _EXCERPT])
+    return " ".join(printable.split())[:_EXCERPT]
