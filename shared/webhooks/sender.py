@@ -114,9 +114,10 @@ class Sender:
             }
             answer = self._deliver(subscriber.url, headers, body, started + deadline)
         except RelayError as error:
+            status = error.fields.get("status")
             return Attempt(
                 kind="refused" if isinstance(error, TargetRefused) else "failed",
-                status=None,
+                status=status if isinstance(status, int) else None,
                 duration_ms=_since(started),
                 retry_after=error.retry_after if isinstance(error, RetryableError) else None,
                 error=error.message,
