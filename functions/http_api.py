@@ -1,0 +1,54 @@
+"""The HTTP function: ``handler`` for FC 3.0, ``application`` for FC 2.0 and for any WSGI server."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from shared import logs, wiring
+from shared.errors import RelayError
+from shared.http import fc_adapter, problems
+from shared.http.app import App, request_id
+from shared.http.routes import Parts
+from shared.http.tokens import Guard
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+
+def build(env: Mapping[str, str]) -> App:
+    """Return the application for an environment; raise ``BadSettings`` that names every wrong setting."""
+    settings = Settings.from_env(env)
+    logs.set_up(settings.log_level)
+    guard = Guard(settings.api_tokens, settings.api_auth)
+    return App(Parts(lambda context: wiring.service(env, context), guard))
+
+
+@functools.cache
+def _app() -> App:
+    return build(os.environ)
+
+
+def initializer(_context: object) -> None:
+    """Prepare the instance, so that wrong settings fail the deployment's first start and not its first caller."""
+    _app()
+
+
+def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer one WSGI request; while the settings are wrong, every one of them with a problem."""
+    try:
+        app = _app()
+    except RelayError as error:
+        logs.log_error("http.not_set_up", error)
+        status, body, headers = problems.answer(error, request_id(environ))
+        start_response(f"{status} {problems.kind_of(error).title}", list(headers.items()))
+        return [body]
+    return app(environ, start_response)
+
+
+def handler(event: bytes, context: object) -> dict[str, Any]:
+    """Answer one event of an FC 3.0 HTTP trigger."""
+    return fc_adapter.invoke(application, event, context)

@@ -1,0 +1,131 @@
+"""The WSGI application: finds the route, lets the caller in, answers every failure as a problem, logs one line."""
+
+from __future__ import annotations
+
+import re
+import time
+import traceback
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from werkzeug.exceptions import BadRequest, MethodNotAllowed, NotFound, RequestEntityTooLarge
+from werkzeug.routing import BaseConverter, Map, MapAdapter, Rule
+from werkzeug.wrappers import Request, Response
+
+from shared.http import problems
+from shared.http.problems import Problem
+from shared.http.routes import ROUTES, Call, Parts, Route
+from shared.logs import bind, log, log_error
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+MAX_BODY = 131072  # bytes; a notification of 64 kB in Base64 with its envelope, or 1,000 job IDs
+MAX_HEADERS = 8192  # bytes of names and values; what Function Compute itself lets through
+MAX_TARGET = 4096  # bytes of path and query; likewise
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+class _JobConverter(BaseConverter):
+    regex = r"(?!publish$)[^/]+"  # /jobs/publish is a route of its own, whatever the method
+    part_isolating = True
+
+
+class App:
+    """The application; call it with any WSGI server, or through ``fc_adapter``."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        rules = [Rule(_pattern(route.path), methods=[route.method], endpoint=route) for route in ROUTES]
+        self._map = Map(rules, converters={"job": _JobConverter}, merge_slashes=False, redirect_defaults=False)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        began = time.perf_counter()
+        request = Request(environ)
+        request.max_content_length = MAX_BODY
+        line: dict[str, Any] = {"method": request.method[:16]}
+        name = request_id(environ)
+        with bind(requestId=name):
+            response = self._answer(request, name, line)
+            line |= {"status": response.status_code, "bytes": response.content_length}
+            log("http.request", **line, ms=round((time.perf_counter() - began) * 1000, 1))
+        return response(environ, start_response)
+
+    def _answer(self, request: Request, name: str, line: dict[str, Any]) -> Response:
+        try:
+            response = self._run(request, name, line)
+        except RequestEntityTooLarge:
+            response = _refuse(Problem(problems.TOO_LARGE), name)
+        except BadRequest:
+            response = _refuse(Problem(problems.MALFORMED, "The request ended before its body was complete."), name)
+        except Exception as error:  # noqa: BLE001 - the last resort: a caller is always answered
+            kind = problems.kind_of(error)
+            if not isinstance(error, Problem):
+                trace = traceback.format_tb(error.__traceback__) if kind is problems.UNEXPECTED else []
+                log_error("http.failed", error, level=problems.level_of(error), trace=trace)
+            line["problem"] = kind.slug
+            response = _refuse(error, name)
+        response.headers["X-Request-Id"] = name
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        return response
+
+    def _run(self, request: Request, name: str, line: dict[str, Any]) -> Response:
+        _check_size(request)
+        urls = self._map.bind("localhost", path_info=request.path)
+        if request.method == "OPTIONS" and urls.allowed_methods():
+            return Response(status=204, headers={"Allow": _allow(urls)}, content_type="")
+        route, args = _match(urls, request.method)
+        line |= {"route": route.path} | {key: text[:80] for key, text in args.items() if key != "token"}
+        guard = self._parts.guard
+        if route.scope == "push":
+            line["caller"] = guard.pusher(args["token"])
+        elif route.scope is not None:
+            line["caller"] = guard.caller(request.headers.get("Authorization"), route.scope)
+        return route.run(Call(self._parts, request, name, args))
+
+
+def request_id(environ: Mapping[str, Any]) -> str:
+    """Return the ID that Function Compute gave this request, else the caller's ``X-Request-Id``, else a new one.
+
+    It is kept in ``environ``: every call for the same request returns the same.
+    """
+    context = environ.get("fc.context")
+    theirs = getattr(context, "request_id", None) or environ.get("fc.request_id")
+    for given in (theirs, environ.get("HTTP_X_REQUEST_ID")):
+        if isinstance(given, str) and _REQUEST_ID.fullmatch(given):
+            return given
+    return uuid.uuid4().hex
+
+
+def _pattern(path: str) -> str:
+    return re.sub(r"\{(\w+)\}", lambda found: f"<{'job' if found[1] == 'jobId' else 'default'}:{found[1]}>", path)
+
+
+def _check_size(request: Request) -> None:
+    environ = request.environ
+    if len(environ.get("PATH_INFO", "")) + len(environ.get("QUERY_STRING", "")) > MAX_TARGET:
+        raise Problem(problems.URI_TOO_LONG)
+    if sum(len(name) + len(value) for name, value in request.headers.items()) > MAX_HEADERS:
+        raise Problem(problems.HEADERS_TOO_LARGE)
+
+
+def _match(urls: MapAdapter, method: str) -> tuple[Route, Mapping[str, str]]:
+    try:
+        return urls.match(method=method)
+    except NotFound:
+        raise Problem(problems.NO_ROUTE) from None
+    except MethodNotAllowed:
+        allow = _allow(urls)
+        raise Problem(problems.METHOD, f"This path answers {allow}.", {"Allow": allow}) from None
+
+
+def _allow(urls: MapAdapter) -> str:
+    return ", ".join(sorted({*urls.allowed_methods(), "OPTIONS"}))
+
+
+def _refuse(error: BaseException, name: str) -> Response:
+    status, body, headers = problems.answer(error, name)
+    return Response(body, status, headers)

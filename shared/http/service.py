@@ -1,0 +1,47 @@
+"""What the HTTP API asks of the rest of the project; ``shared.wiring`` implements it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from shared.smarttag.model import Summary
+
+
+class Service(Protocol):
+    """The use cases behind the routes. Methods are called from several threads at once and raise ``RelayError``."""
+
+    def publish(self, job_id: str, *, redeliver: bool, request_id: str) -> dict[str, Any]:
+        """Publish here and now: ``{"jobId", "outcome", "status", "artifacts": [...], "told": [...]}``.
+
+        ``request_id`` names the redelivery, so that repeating the request does not send again.
+        """
+        ...
+
+    def hand_off(self, job_id: str, *, redeliver: bool, request_id: str) -> bool:
+        """Hand the publication to the event function; False where ``HANDOFF`` is ``inline`` and nothing was done."""
+        ...
+
+    def stored_summary(self, job_id: str) -> bytes:
+        """Return summary.json; ``ObjectNotFound`` if the job has not been published."""
+        ...
+
+    def stored(self, job_id: str, name: str) -> bytes:
+        """Return one artifact; ``ObjectNotFound`` if the job left none of that name."""
+        ...
+
+    def live(self, job_id: str) -> Summary:
+        """Ask MPS now; nothing is stored."""
+        ...
+
+    def deliveries(self, job_id: str) -> list[dict[str, Any]]:
+        """Return every subscriber's state, attempts and next try; empty if nobody was ever told of the job."""
+        ...
+
+    def redeliver(self, job_id: str, subscriber_id: str, *, request_id: str) -> dict[str, Any]:
+        """Send to one subscriber again; ``ObjectNotFound`` if that subscriber was never told of the job."""
+        ...
+
+    def accept(self, message: bytes) -> list[dict[str, Any]]:
+        """Handle the body of a notification as the event function would; one result per message in it."""
+        ...

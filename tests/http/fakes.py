@@ -1,0 +1,164 @@
+"""The services behind the routes, in memory: what the HTTP layer is tested against."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import waitress.server
+
+from shared.errors import JobNotFound, ObjectNotFound, RelayError
+from shared.http.app import App
+from shared.http.bulk import Bulk
+from shared.http.limits import Limiter
+from shared.http.push import PushVerifier
+from shared.http.routes import ARTIFACTS, Parts
+from shared.http.tokens import Guard, hash_of
+from shared.settings import ApiToken
+
+DONE = "88c6ca184c0e47098a5b665e2a126797"
+RUNNING = "0123456789abcdef0123456789abcdef"
+FINISHED = "fedcba9876543210fedcba9876543210"  # final at MPS, not yet published
+READ, WRITE, PUSH = "read-token-of-the-tests", "write-token-of-the-tests", "push-token-of-the-tests"
+TOKENS = (
+    ApiToken("reader", "read", hash_of(READ)),
+    ApiToken("writer", "write", hash_of(WRITE)),
+    ApiToken("topic", "push", hash_of(PUSH)),
+)
+
+
+@dataclass(frozen=True)
+class FakeSummary:
+    jobId: str
+    status: str
+
+    def to_json(self) -> bytes:
+        return orjson.dumps({"jobId": self.jobId, "persons": [], "schemaVersion": "1", "status": self.status})
+
+
+@dataclass
+class FakeService:
+    """Knows three jobs; ``faults`` are raised by the next calls for a job, one after the other."""
+
+    statuses: dict[str, str] = field(
+        default_factory=lambda: {DONE: "Success", RUNNING: "Processing", FINISHED: "Success"}
+    )
+    artifacts: dict[tuple[str, str], bytes] = field(default_factory=dict)
+    faults: dict[str, list[Exception]] = field(default_factory=dict)
+    flaky: Callable[[str], RelayError | None] = lambda _job_id: None
+    handing_off: bool = False
+    published: Counter[str] = field(default_factory=Counter)
+    handed: list[str] = field(default_factory=list)
+    accepted: list[bytes] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._leave(DONE)
+
+    def _leave(self, job_id: str) -> None:
+        for name in ARTIFACTS:
+            self.artifacts[job_id, name] = f"{name} of {job_id}: 刘德华\n".encode() * 50
+        self.artifacts[job_id, "summary.json"] = FakeSummary(job_id, self.statuses[job_id]).to_json()
+        for name in ("response.json", "manifest.json"):
+            self.artifacts[job_id, name] = orjson.dumps({"jobId": job_id, "rows": list(range(1000))})
+
+    def _known(self, job_id: str) -> str:
+        with self.lock:
+            faults = self.faults.get(job_id) or self.faults.get("*")
+            if faults:
+                raise faults.pop(0)
+            error = self.flaky(job_id)
+            if error is not None:
+                raise error
+            if job_id not in self.statuses:
+                raise JobNotFound(f"job {job_id} is unknown at http://127.0.0.1:9/", jobId=job_id)
+            return self.statuses[job_id]
+
+    def publish(self, job_id: str, *, redeliver: bool, request_id: str) -> dict[str, Any]:
+        assert request_id
+        status = self._known(job_id)
+        with self.lock:
+            if status == "Processing":
+                return {"jobId": job_id, "outcome": "progress", "status": status, "artifacts": [], "told": []}
+            outcome = "duplicate" if (job_id, "summary.json") in self.artifacts and not redeliver else "published"
+            self.published[job_id] += outcome == "published"
+            self._leave(job_id)
+        told = [{"subscriber": "cms", "state": "delivered"}]
+        return {"jobId": job_id, "outcome": outcome, "status": status, "artifacts": list(ARTIFACTS), "told": told}
+
+    def hand_off(self, job_id: str, *, redeliver: bool, request_id: str) -> bool:
+        assert request_id
+        assert isinstance(redeliver, bool)
+        if self.handing_off:
+            self.handed.append(job_id)
+        return self.handing_off
+
+    def stored_summary(self, job_id: str) -> bytes:
+        return self.stored(job_id, "summary.json")
+
+    def stored(self, job_id: str, name: str) -> bytes:
+        try:
+            return self.artifacts[job_id, name]
+        except KeyError:
+            raise ObjectNotFound(f"oss://secret-bucket/jobs/{job_id}/{name} does not exist") from None
+
+    def live(self, job_id: str) -> Any:
+        return FakeSummary(job_id, self._known(job_id))
+
+    def deliveries(self, job_id: str) -> list[dict[str, Any]]:
+        if job_id != DONE:
+            return []
+        return [{"subscriber": "cms", "status": "Success", "state": "delivered", "attempts": [], "nextTry": None}]
+
+    def redeliver(self, job_id: str, subscriber_id: str, *, request_id: str) -> dict[str, Any]:
+        assert request_id
+        if (job_id, subscriber_id) != (DONE, "cms"):
+            raise ObjectNotFound("oss://secret-bucket/jobs/... holds no such delivery")
+        return {"jobId": job_id, "subscriber": subscriber_id, "state": "delivered"}
+
+    def accept(self, message: bytes) -> list[dict[str, Any]]:
+        self._known(DONE)
+        self.accepted.append(message)
+        return [{"jobId": DONE, "outcome": "published"}]
+
+
+def make_app(
+    service: FakeService,
+    *,
+    tokens: tuple[ApiToken, ...] = TOKENS,
+    auth: str = "token",
+    push: PushVerifier | None = None,
+    limiter: Limiter | None = None,
+    bulk: Bulk | None = None,
+) -> App:
+    return App(
+        Parts(
+            lambda _context: service,
+            Guard(tokens, auth),
+            push or PushVerifier(_no_certificates),
+            limiter or Limiter(per_second=100_000),
+            bulk or Bulk(),
+        )
+    )
+
+
+def _no_certificates(url: str) -> bytes:
+    raise AssertionError(f"{url} was to be fetched")
+
+
+@contextmanager
+def serving(app: App) -> Iterator[str]:
+    """Serve an application on loopback with waitress; yields the base URL."""
+    server = waitress.server.create_server(app, host="127.0.0.1", port=0, threads=8, clear_untrusted_proxy_headers=True)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.effective_port}"
+    finally:
+        server.close()
+        thread.join(5)
