@@ -5,12 +5,17 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,7 @@ class Fault:
     ``kind``: ``answer`` (send ``response`` instead, nothing done), ``reset`` (drop the connection, nothing done),
     ``reset-after`` (do the work, then drop the connection), ``stall`` (nothing done, silent for ``seconds``),
     ``stall-after`` (do the work, then silent), ``cut`` (do the work, send half of the body), ``drip`` (do the work,
-    send a byte every ``seconds``).
+    send a byte every ``seconds``), ``alter`` (do the work, send what ``alter`` makes of the answer).
     """
 
     kind: str
@@ -49,6 +54,7 @@ class Fault:
     match: Callable[[Request], bool] = lambda _request: True
     response: Response = field(default_factory=lambda: Response(503))
     seconds: float = 60.0
+    alter: Callable[[Response], Response] = lambda response: response
 
 
 class StandIn:
@@ -63,7 +69,7 @@ class StandIn:
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._server = _Server(("127.0.0.1", port), _handler_for(self))
+        self._server = _Server(self, port)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     @property
@@ -76,7 +82,7 @@ class StandIn:
         """The base URL, without a trailing slash."""
         return f"http://127.0.0.1:{self.port}"
 
-    def __enter__(self) -> Any:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -95,7 +101,8 @@ class StandIn:
         """Do what the service does."""
         raise LookupError(f"{type(self).__name__} has no answer for {request.method} {request.path}")
 
-    def _take_fault(self, request: Request) -> Fault | None:
+    def take_fault(self, request: Request) -> Fault | None:
+        """Note the request; return the fault it is to meet, if any."""
         with self._lock:
             self.requests.append(request)
             for fault in self._faults:
@@ -104,7 +111,8 @@ class StandIn:
                     return fault
         return None
 
-    def _pause(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
+        """Wait, but not longer than the stand-in runs."""
         self._stopping.wait(seconds)
 
 
@@ -112,78 +120,100 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that hangs up is an everyday event here."""
+    def __init__(self, owner: StandIn, port: int) -> None:
+        self.owner = owner
+        self.connections: set[socket.socket] = set()
+        super().__init__(("127.0.0.1", port), _Handler)
 
-
-def _handler_for(owner: StandIn) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def _serve(self) -> None:
-            request = self._read()
-            fault = owner._take_fault(request)  # noqa: SLF001 - the handler is the stand-in's other half
-            if fault is None:
-                self._send(owner.answer(request))
-            else:
-                self._misbehave(fault, request)
-
-        do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_OPTIONS = do_PATCH = _serve
-
-        def _misbehave(self, fault: Fault, request: Request) -> None:
-            self.close_connection = True
-            if fault.kind == "answer":
-                self._send(fault.response)
-                return
-            done = owner.answer(request) if fault.kind not in {"reset", "stall"} else None
-            if fault.kind in {"stall", "stall-after"}:
-                owner._pause(fault.seconds)  # noqa: SLF001 - as above
-            elif done is not None and fault.kind in {"cut", "drip"}:
-                for piece in _pieces(done.body, fault.kind):
-                    self._write(done, piece)
-                    owner._pause(fault.seconds if fault.kind == "drip" else 0)  # noqa: SLF001 - as above
-            self._reset()
-
-        def _read(self) -> Request:
-            parts = urlsplit(self.path)
-            length = int(self.headers.get("Content-Length") or 0)
-            return Request(
-                method=self.command,
-                target=self.path,
-                path=unquote(parts.path),
-                query=dict(parse_qsl(parts.query, keep_blank_values=True)),
-                headers={name.lower(): value for name, value in self.headers.items()},
-                body=self.rfile.read(length) if length else b"",
-            )
-
-        def _send(self, response: Response) -> None:
-            self._write(response, response.body)
-
-        def _write(self, response: Response, piece: bytes) -> None:
-            if not getattr(self, "_started", False) or response.body is piece:
-                self.send_response(response.status)
-                headers = {"Content-Length": str(len(response.body)), **response.headers}
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self._started = True
-            if self.command != "HEAD":
-                self.wfile.write(piece)
-                self.wfile.flush()
-
-        def _reset(self) -> None:
-            """Close with RST, so that the client sees a reset and not an orderly end."""
+    def server_close(self) -> None:
+        """Close kept-alive connections too: a service that is down answers nobody."""
+        super().server_close()
+        for connection in tuple(self.connections):
             with contextlib.suppress(OSError):
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.connection.shutdown(socket.SHUT_RD)
-            with contextlib.suppress(OSError):
-                self.connection.close()
+                connection.shutdown(socket.SHUT_RDWR)
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class's own name
-            """Say nothing; ``StandIn.requests`` is the log."""
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the base class's own
+        """Say nothing of a client that hangs up, an everyday event here; show every other error."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            traceback.print_exc()
 
-    return Handler
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def setup(self) -> None:
+        super().setup()
+        self.server.connections.add(self.connection)
+
+    def finish(self) -> None:
+        self.server.connections.discard(self.connection)
+        super().finish()
+
+    def _serve(self) -> None:
+        self._started = False
+        request = self._read()
+        fault = self.server.owner.take_fault(request)
+        if fault is None:
+            self._send(self.server.owner.answer(request))
+        elif fault.kind == "answer":
+            self._send(fault.response)
+        elif fault.kind == "alter":
+            self._send(fault.alter(self.server.owner.answer(request)))
+        else:
+            self._break_off(fault, request)
+
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_OPTIONS = do_PATCH = _serve
+
+    def _break_off(self, fault: Fault, request: Request) -> None:
+        self.close_connection = True
+        done = self.server.owner.answer(request) if fault.kind not in {"reset", "stall"} else None
+        if fault.kind in {"stall", "stall-after"}:
+            self.server.owner.pause(fault.seconds)
+        elif done is not None and fault.kind in {"cut", "drip"}:
+            for piece in _pieces(done.body, fault.kind):
+                self._write(done, piece)
+                self.server.owner.pause(fault.seconds if fault.kind == "drip" else 0)
+        self._reset()
+
+    def _read(self) -> Request:
+        parts = urlsplit(self.path)
+        length = int(self.headers.get("Content-Length") or 0)
+        return Request(
+            method=self.command,
+            target=self.path,
+            path=unquote(parts.path),
+            query=dict(parse_qsl(parts.query, keep_blank_values=True)),
+            headers={name.lower(): value for name, value in self.headers.items()},
+            body=self.rfile.read(length) if length else b"",
+        )
+
+    def _send(self, response: Response) -> None:
+        self._write(response, response.body)
+
+    def _write(self, response: Response, piece: bytes) -> None:
+        if not self._started:
+            self.send_response(response.status)
+            headers = {"Content-Length": str(len(response.body)), **response.headers}
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self._started = True
+        if self.command != "HEAD":
+            self.wfile.write(piece)
+            self.wfile.flush()
+
+    def _reset(self) -> None:
+        """Close with RST, so that the client sees a reset and not an orderly end."""
+        with contextlib.suppress(OSError):
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.shutdown(socket.SHUT_RD)
+        with contextlib.suppress(OSError):
+            self.connection.close()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's own name
+        """Say nothing; ``StandIn.requests`` is the log."""
 
 
 def _pieces(body: bytes, kind: str) -> Iterator[bytes]:
