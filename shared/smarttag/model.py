@@ -7,6 +7,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 Range = tuple[int, int]  # (fromMs, toMs), fromMs <= toMs
 
 
@@ -144,6 +146,8 @@ class Nlp:
     questions: tuple[dict[str, str], ...]  # {question, answer}
     speakers: tuple[dict[str, str], ...]  # {id, name, summary}
     scenes: dict[str, float]  # interview | lecture | meeting -> score
+    topics: tuple[str, ...] = ()  # the heads of the mind map
+    translation: str = ""  # one sentence a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +209,11 @@ class Summary:
     types: dict[str, TypeState] = field(default_factory=dict)
     warnings: tuple[Notice, ...] = ()
     schemaVersion: str = "1"
+
+    def to_json(self) -> bytes:
+        """Return canonical JSON: sorted keys, no blanks, UTF-8; the same summary gives the same bytes for ever."""
+        # orjson writes dataclasses in the order of their fields and sorts only dicts.
+        return orjson.dumps(orjson.loads(orjson.dumps(self)), option=orjson.OPT_SORT_KEYS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,50 @@
+"""CPVLabel: cates, entities, hotwords and freeTags of tagging 2.0."""
+
+from __future__ import annotations
+
+import orjson
+
+from shared.smarttag import sightings
+from shared.smarttag.draft import Draft
+from shared.smarttag.envelope import loads
+from shared.smarttag.notes import Item, Json
+
+KINDS = {"cates": "cate", "entities": "entity", "hotwords": "hotword", "freeTags": "freeTag"}
+# "type" says who labelled: hmi, auto, or autp as the documents spell it.
+_FIELDS = frozenset({"type", "success", "message", *KINDS})
+
+
+def cpv_label(data: Item, path: str, draft: Draft) -> bool:
+    """Read one CPVLabel; times are seconds. Return whether it held anything."""
+    notes = draft.notes
+    notes.unknown_fields(data, _FIELDS, path)
+    found = False
+    for field, kind in KINDS.items():
+        for where, item in notes.items(data.get(field), f"{path}.{field}"):
+            found = True
+            level1, level2, label = (
+                notes.text(item.get(key), f"{where}.{key}") for key in ("labelLevel1", "labelLevel2", "label")
+            )
+            key = (kind, level1, level2, label)
+            track = draft.track(draft.concepts, key, where)
+            group = "/".join(level for level in (level1, level2) if level)
+            subject = sightings.Subject("concept", label or level2 or level1, group, track)
+            sightings.read(subject, item.get("detailInfo"), f"{where}.detailInfo", draft, ("startTime", "endTime"))
+            track.add_ratio(notes.ratio(item.get("appearanceProbability"), f"{where}.appearanceProbability"))
+            knowledge = _knowledge(item.get("knowledgeInfo"), f"{where}.knowledgeInfo", draft)
+            if knowledge:
+                draft.knowledge.setdefault(key, knowledge)
+    return found
+
+
+def _knowledge(value: Json, path: str, draft: Draft) -> Item | None:
+    """Return the facts about an entity: an object, or one written as a JSON string."""
+    if isinstance(value, str):
+        if not value.strip():
+            return None
+        try:
+            value = loads(value.encode(), path, draft.notes)
+        except orjson.JSONDecodeError as error:
+            draft.notes.add("invalid-json", path, f"not JSON ({error}); left out")
+            return None
+    return draft.notes.plain(draft.notes.object(value, path), path) or None

@@ -1,0 +1,141 @@
+"""What is known of a job while its results are read, one after the other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from shared.smarttag.duration import Share
+from shared.smarttag.model import (
+    BestFrame,
+    Chapter,
+    Classification,
+    Link,
+    Nlp,
+    Occurrence,
+    Range,
+    ScreenText,
+    ScreenTextItem,
+    Segment,
+)
+from shared.smarttag.notes import Notes
+from shared.smarttag.ranges import length, union
+
+UNKNOWN = "unknown"  # the category of a face without a name
+Key = TypeVar("Key")
+
+
+@dataclass(slots=True)
+class Track:
+    """Everything seen of one thing, over all the rows that speak of it."""
+
+    ranges: list[Range] = field(default_factory=list)
+    count: int = 0
+    total: int = 0
+    score: float | None = None
+    ratio: float | None = None
+    shots: dict[str, int] = field(default_factory=dict)
+    frame: BestFrame | None = None
+
+    def seen(self) -> dict[str, Any]:
+        """Return the fields of ``Seen``."""
+        appearances = union(self.ranges)
+        return {
+            "ratio": self.ratio,
+            "seenMs": length(appearances),
+            "sumMs": self.total,
+            "firstMs": appearances[0][0] if appearances else None,
+            "lastMs": appearances[-1][1] if appearances else None,
+            "appearances": appearances,
+            "appearanceCount": self.count,
+            "bestScore": self.score,
+        }
+
+    def add_ratio(self, ratio: float | None) -> None:
+        """Take the ratio of one more row; like the times they stand for, ratios of several rows add up."""
+        if ratio is not None:
+            self.ratio = ratio if self.ratio is None else round(self.ratio + ratio, 6)
+
+    def add_score(self, score: float | None) -> None:
+        """Keep the best score."""
+        if score is not None and (self.score is None or score > self.score):
+            self.score = score
+
+
+@dataclass(slots=True)
+class Screen:
+    """Text on screen, by distinct text: [count, first ms, last ms, best score, text type]."""
+
+    frames: int = 0
+    detections: int = 0
+    texts: dict[str, list[Any]] = field(default_factory=dict)
+
+    def freeze(self) -> ScreenText:
+        """Return the distinct texts, the most frequent first."""
+        rows = sorted(self.texts.items(), key=lambda row: (-row[1][0], row[1][1], row[0]))
+        items = tuple(ScreenTextItem(text, *facts) for text, facts in rows)
+        return ScreenText(self.frames, self.detections, len(items), items)
+
+
+@dataclass(slots=True)
+class Speech:
+    """What a language model made of the speech."""
+
+    summary: list[str] = field(default_factory=list)
+    keywords: list[str] = field(default_factory=list)
+    keySentences: list[str] = field(default_factory=list)
+    actions: list[str] = field(default_factory=list)
+    topics: list[str] = field(default_factory=list)
+    translation: list[str] = field(default_factory=list)
+    questions: list[dict[str, str]] = field(default_factory=list)
+    speakers: list[dict[str, str]] = field(default_factory=list)
+    scenes: dict[str, float] = field(default_factory=dict)
+
+    def freeze(self) -> Nlp:
+        """Return what was read."""
+        return Nlp(
+            summary="\n".join(self.summary),
+            keywords=tuple(dict.fromkeys(self.keywords)),
+            keySentences=tuple(self.keySentences),
+            actions=tuple(self.actions),
+            questions=tuple(self.questions),
+            speakers=tuple(self.speakers),
+            scenes=self.scenes,
+            topics=tuple(self.topics),
+            translation="\n".join(self.translation),
+        )
+
+
+@dataclass(slots=True)
+class Draft:
+    """One job in the making. ``occurrences`` is None where only the summary is wanted."""
+
+    notes: Notes
+    occurrences: list[Occurrence] | None
+    persons: dict[tuple[str, str, int], Track] = field(default_factory=dict)  # name, category, number of unknown face
+    tags: dict[tuple[str, str], Track] = field(default_factory=dict)  # group, name
+    concepts: dict[tuple[str, str, str, str], Track] = field(default_factory=dict)  # kind, level1, level2, label
+    knowledge: dict[tuple[str, str, str, str], dict[str, Any]] = field(default_factory=dict)
+    classifications: list[Classification] = field(default_factory=list)
+    textTags: dict[str, dict[str, None]] = field(default_factory=dict)
+    segments: list[Segment] | None = None
+    screen: Screen | None = None
+    chapters: list[Chapter] = field(default_factory=list)
+    nlp: Speech | None = None
+    title: str | None = None
+    links: list[Link] = field(default_factory=list)
+    shares: list[Share] = field(default_factory=list)
+
+    def saw(self, kind: str, name: str, group: str, span: Range, score: float | None = None) -> None:
+        """Take one row of the timeline."""
+        if self.occurrences is not None:
+            self.occurrences.append(Occurrence(kind, name, group, *span, score))
+
+    def track(self, tracks: dict[Key, Track], key: Key, path: str) -> Track:
+        """Return the track of a key, a new one or that of an earlier row."""
+        track = tracks.get(key)
+        if track is None:
+            track = tracks[key] = Track()
+        else:
+            self.notes.add("merged-rows", path, "an earlier row has the same name; united with it, their ratios added")
+        return track

@@ -1,0 +1,34 @@
+"""Process and Subtitle: files the vendor keeps elsewhere, for half a year."""
+
+from __future__ import annotations
+
+from shared.smarttag.draft import Draft
+from shared.smarttag.model import Link
+from shared.smarttag.notes import Item, Json, shown
+
+
+def subtitle(data: Item, path: str, draft: Draft) -> bool:
+    """Read one Subtitle: links under ``details``, an object or a list. Return whether it held anything."""
+    draft.notes.unknown_fields(data, frozenset({"details", "success", "message"}), path)
+    return _links("Subtitle", data.get("details"), f"{path}.details", draft)
+
+
+def process(data: Json, path: str, draft: Draft) -> bool:
+    """Read one Process: a link under a name that is not documented. Return whether it held anything."""
+    return _links("Process", data, path, draft)
+
+
+def _links(kind: str, value: Json, path: str, draft: Draft) -> bool:
+    """Collect every URL of a string, an object or a list of these; only http and https are links."""
+    before = len(draft.links)
+    parts = value if isinstance(value, list) else [value]
+    for index, part in enumerate(parts):
+        where = f"{path}[{index}]" if parts is value else path
+        for name, url in (part if isinstance(part, dict) else {"": part}).items():
+            if url in (None, "") or name in ("success", "message"):
+                continue
+            if isinstance(url, str) and url.lower().startswith(("http://", "https://")):
+                draft.links.append(Link(kind, name, url))
+            else:
+                draft.notes.add("not-a-link", f"{where}.{shown(name)}", "no http or https URL; skipped")
+    return len(draft.links) > before

@@ -1,0 +1,183 @@
+"""Reading values that may be anything: each helper returns something usable and notes what it had to skip or repair."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+import orjson
+
+from shared.smarttag.model import Notice
+from shared.smarttag.ranges import MAX_MS
+
+SAME_KIND = 20  # warnings kept of one code; codes are few, so the whole list stays short whatever comes in
+_SHOWN = 60  # characters of a path segment or value that a warning repeats
+Json = Any  # what orjson.loads returns
+Item = dict[str, Json]
+
+
+class Notes:
+    """The warnings of one response, bounded in number."""
+
+    def __init__(self) -> None:
+        self._kept: list[Notice] = []
+        self._counts: Counter[str] = Counter()
+
+    def add(self, code: str, path: str, message: str) -> None:
+        """Note one value that was skipped, repaired or doubted."""
+        self._counts[code] += 1
+        if self._counts[code] <= SAME_KIND:
+            self._kept.append(Notice(code, path, message))
+
+    def all(self) -> tuple[Notice, ...]:
+        """Return the warnings in order, and a last one for those beyond the bound."""
+        more = self._counts.total() - len(self._kept)
+        if not more:
+            return tuple(self._kept)
+        codes = ", ".join(f"{count} {code}" for code, count in sorted(self._counts.items()) if count > SAME_KIND)
+        return (*self._kept, Notice("more", "$", f"and {more} more; in all: {codes}"))
+
+    def items(self, value: Json, path: str) -> list[tuple[str, Item]]:
+        """Return the objects of a list with their paths; a single object stands for a list of one."""
+        if isinstance(value, dict):
+            self.add("single-object", path, "an object where a list is documented; read as a list of one")
+            return [(path, value)]
+        found = []
+        for index, item in enumerate(self.array(value, path)):
+            if isinstance(item, dict):
+                found.append((f"{path}[{index}]", item))
+            else:
+                self.wrong(item, f"{path}[{index}]", "an object")
+        return found
+
+    def array(self, value: Json, path: str) -> list[Json]:
+        """Return a list; null is an empty one."""
+        if isinstance(value, list):
+            return value
+        if isinstance(value, dict):
+            self.add("single-object", path, "an object where a list is documented; read as a list of one")
+            return [value]
+        if value is not None:
+            self.wrong(value, path, "a list")
+        return []
+
+    def object(self, value: Json, path: str) -> Item:
+        """Return an object; null is an empty one, and so is a list of none."""
+        if isinstance(value, dict):
+            return value
+        if value is not None and value != []:
+            self.wrong(value, path, "an object")
+        return {}
+
+    def text(self, value: Json, path: str) -> str:
+        """Return a string as it came; a number becomes its digits, null the empty string."""
+        if isinstance(value, str):
+            return value
+        if isinstance(value, bool | int | float):
+            self.add("not-text", path, "a number or boolean where text is documented; kept as text")
+            return orjson.dumps(value).decode()
+        if value is not None:
+            self.wrong(value, path, "text")
+        return ""
+
+    def number(self, value: Json, path: str) -> float | None:
+        """Return a finite number; digits in a string count, null is None."""
+        if isinstance(value, str):
+            try:
+                number = float(value.replace("_", "?"))  # Python alone reads 1_000
+            except ValueError:
+                self.wrong(value, path, "a number")
+                return None
+            self.add("number-as-text", path, "a number written as text; read as a number")
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            number = float(value)
+        else:
+            if value is not None:
+                self.wrong(value, path, "a number")
+            return None
+        if math.isfinite(number):
+            return number
+        self.add("not-finite", path, "not a finite number; ignored")
+        return None
+
+    def ms(self, value: Json, path: str, per_unit: int = 1000) -> int | None:
+        """Return a time in milliseconds; ``per_unit`` is 1 where the vendor's unit is the millisecond."""
+        number = self.number(value, path)
+        if number is None:
+            if value is None:
+                self.add("no-time", path, "a time is missing")
+            return None
+        if not -MAX_MS <= number * per_unit <= MAX_MS:
+            self.add("absurd-time", path, "a time of over three years; ignored")
+            return None
+        if number < 0:
+            self.add("negative-time", path, "a time before the start; read as 0")
+            return 0
+        return round(number * per_unit)
+
+    def range(self, item: Json, path: str, per_unit: int = 1000) -> tuple[int, int] | None:
+        """Return the range of an item that says from/to, startTime/endTime or start/end; None drops it."""
+        if not isinstance(item, dict):
+            self.wrong(item, path, "an object")
+            return None
+        for begin, end in (("from", "to"), ("startTime", "endTime"), ("start", "end")):
+            if begin in item or end in item:
+                break
+        else:
+            begin, end = "from", "to"
+        first = self.ms(item.get(begin), f"{path}.{begin}", per_unit)
+        last = self.ms(item.get(end), f"{path}.{end}", per_unit)
+        if first is None or last is None:
+            return None
+        if last < first:
+            self.add("reversed-range", path, f"ends at {last} ms, before it starts at {first} ms; dropped")
+            return None
+        return first, last
+
+    def score(self, value: Json, path: str) -> float | None:
+        """Return a confidence; the vendor's -1 means that there is none."""
+        number = self.number(value, path)
+        if number is None or number == -1:
+            return None
+        if number < 0:
+            self.add("bad-score", path, "a negative score other than -1; ignored")
+            return None
+        return number
+
+    def ratio(self, value: Json, path: str) -> float | None:
+        """Return an appearance ratio as it came; one outside 0 to 1 is doubted and kept."""
+        number = self.number(value, path)
+        if number is not None and not 0 <= number <= 1:
+            self.add("bad-ratio", path, "a ratio outside 0 to 1; kept, but no duration is inferred from it")
+        return number
+
+    def plain(self, value: Json, path: str) -> Json:
+        """Return a value that passes through as it came, or None where it nests too deeply to be written again."""
+        try:
+            orjson.dumps([[[[[[[[value]]]]]]]])
+        except TypeError:
+            self.add("too-deep", path, "nested too deeply; left out")
+            return None
+        return value
+
+    def unknown_fields(self, item: Item, known: frozenset[str], path: str) -> None:
+        """Note fields that nothing here reads; they are still in response.json."""
+        for name in item:
+            if name not in known:
+                self.add("unknown-field", f"{path}.{shown(name)}", "a field this version does not know; skipped")
+
+    def wrong(self, value: Json, path: str, wanted: str) -> None:
+        """Note a value of the wrong type."""
+        self.add("wrong-type", path, f"{kind(value)} where {wanted} is documented; ignored")
+
+
+def shown(name: str) -> str:
+    """Return the head of a vendor's string for a path or message."""
+    return name if len(name) <= _SHOWN else name[:_SHOWN] + "…"
+
+
+def kind(value: Json) -> str:
+    """Return the JSON type of a value, in words."""
+    names = {type(None): "null", bool: "a boolean", str: "text", list: "a list", dict: "an object"}
+    return names.get(type(value), "a number")
