@@ -1,0 +1,53 @@
+"""The event function: MNS messages, timer sweeps and our own commands in; a report out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from typing import Any
+
+from shared import logs, wiring
+from shared.errors import RelayError
+from shared.settings import Settings
+
+DEFAULT_SECONDS = 60.0  # the time limit assumed where the context names none
+
+
+def initializer(_context: object) -> None:
+    """Check the settings, so that a wrong one fails the deployment's first start and not the first message."""
+    settings = Settings.from_env(os.environ)
+    logs.set_up(settings.log_level)
+
+
+def handler(event: bytes, context: object) -> dict[str, Any]:
+    """Handle one trigger event.
+
+    Returns:
+        ``{"results": [{"jobId", "outcome", "detail"?}]}``, one per message in the event.
+
+    Raises:
+        RelayError: something is worth retrying; everything else in the event has been done.
+    """
+    began = time.monotonic()
+    request_id = str(getattr(context, "request_id", "") or "local")
+    with logs.bind(requestId=request_id):
+        try:
+            relay = wiring.relay(os.environ, context)
+            logs.set_up(relay.settings.log_level)
+            outcomes = relay.handle(event, request_id=request_id, seconds=_seconds(context))
+        except RelayError as error:
+            logs.log_error("callback.failed", error, seconds=round(time.monotonic() - began, 3))
+            raise
+        report = {"results": [outcome.to_dict() for outcome in outcomes]}
+        logs.log("callback.done", level=logging.INFO, **report, seconds=round(time.monotonic() - began, 3))
+        return report
+
+
+def _seconds(context: object) -> float:
+    """Return the function's own time limit; the runtime gives it as a number or as text."""
+    limit = getattr(getattr(context, "function", None), "timeout", None)
+    try:
+        return float(limit or DEFAULT_SECONDS)
+    except (TypeError, ValueError):
+        return DEFAULT_SECONDS
