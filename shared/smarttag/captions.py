@@ -46,7 +46,7 @@ def srt(segments: Iterable[Segment]) -> bytes:
     """Return ``subtitles.srt``; the format has no escape, so what a player would obey is replaced by its look-alike."""
     blocks = []
     for number, cue in enumerate(_cues(segments), 1):
-        text = "\n".join(cue.lines).replace("-->", "→").replace("<", "＜").replace("{", "｛")  # noqa: RUF001 - look-alikes
+        text = "\n".join(cue.lines).replace("-->", "→").replace("<", "＜").replace("{", "｛")
         blocks.append(f"{number}\n{_clock(cue.start, ',')} --> {_clock(cue.end, ',')}\n{text}\n")
     return "\n".join(blocks).encode()
 

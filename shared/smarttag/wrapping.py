@@ -14,7 +14,7 @@ from unicodedata import ucd_3_2_0 as ucd
 COLUMNS = 32  # 16 full-width characters
 
 _SPACE, _PLAIN, _OPENING, _CLOSING, _QUOTE = range(5)
-_CLOSING_SIGNS = frozenset(",.;:?!%…—·，。、；：？！～％‰℃")  # noqa: RUF001 - besides the categories Pe and Pf
+_CLOSING_SIGNS = frozenset(",.;:?!%…—·，。、；：？！～％‰℃")  # besides the categories Pe and Pf
 _UNBREAKABLE_SPACES = frozenset("\u00a0\u2007\u202f")
 _ZERO_WIDTH_JOINER = "\u200d"
 # What is younger than the data, or called something else by it.

@@ -1,0 +1,285 @@
+"""Captions and transcript: every trap that known tools fall into, and what must hold for any text at any time."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from shared.smarttag.captions import srt, transcript, vtt
+from shared.smarttag.model import Segment
+from shared.smarttag.wrapping import COLUMNS, display_width, wrap
+from tests.smarttag.speech import sequences, texts, visible
+
+_TIME = r"(\d{2,}):([0-5]\d):([0-5]\d)[.,](\d{3})"
+_BLOCK = re.compile(rf"(\d+)\n{_TIME} --> {_TIME}\n((?:.+\n)+)")
+segments = st.lists(st.builds(Segment, st.integers(), st.integers(), texts), max_size=8).map(tuple)
+
+
+@dataclass(frozen=True)
+class Cue:
+    number: int
+    start: int
+    end: int
+    lines: tuple[str, ...]
+
+
+def parse(body: bytes) -> list[Cue]:
+    """Read SubRip, or WebVTT after its first line, by the letter: nothing may stand between the blocks."""
+    text = body.decode().removeprefix("WEBVTT\n\n").removeprefix("WEBVTT\n")
+    cues = []
+    for block in text.split("\n\n") if text else []:
+        match = _BLOCK.fullmatch(block.rstrip("\n") + "\n")
+        assert match is not None, block
+        numbers = [int(group) for group in match.groups()[:9]]
+        start, end = (
+            ((hours * 60 + minutes) * 60 + seconds) * 1000 + ms
+            for hours, minutes, seconds, ms in (numbers[1:5], numbers[5:9])
+        )
+        cues.append(Cue(numbers[0], start, end, tuple(match.group(10).splitlines())))
+    return cues
+
+
+def times(body: bytes) -> list[tuple[int, int]]:
+    return [(cue.start, cue.end) for cue in parse(body)]
+
+
+def shown(body: bytes) -> list[str]:
+    """Return the text of each WebVTT cue as a player shows it."""
+    joined = ("\n".join(cue.lines) for cue in parse(body))
+    return [text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&") for text in joined]
+
+
+def say(text: str) -> tuple[Segment, ...]:
+    return (Segment(1000, 2000, text),)
+
+
+def test_the_two_formats_to_the_byte() -> None:
+    spoken = (Segment(2440, 5320, "各位观众，晚上好。"), Segment(5320, 6000, "Good evening."))
+    assert vtt(spoken).decode() == (
+        "WEBVTT\n\n1\n00:00:02.440 --> 00:00:05.320\n各位观众，晚上好。\n\n"
+        "2\n00:00:05.320 --> 00:00:06.000\nGood evening.\n"
+    )
+    assert srt(spoken).decode() == (
+        "1\n00:00:02,440 --> 00:00:05,320\n各位观众，晚上好。\n\n2\n00:00:05,320 --> 00:00:06,000\nGood evening.\n"
+    )
+    assert transcript(spoken).decode() == "[00:00:02] 各位观众，晚上好。\n[00:00:05] Good evening.\n"
+
+
+def test_no_speech_gives_valid_empty_files() -> None:
+    assert (vtt(()), srt(()), transcript(())) == (b"WEBVTT\n", b"", b"")
+
+
+def test_no_time_comes_out_a_millisecond_low() -> None:
+    every = [*range(60_000), *range(60_000, 7_200_000, 997), *range(7_190_000, 7_200_000, 40)]
+    spoken = tuple(Segment(at, at + 1, "x") for at in every)
+    expected = [(at, at + 1) for at in sorted(every)]
+    assert times(vtt(spoken)) == expected
+    assert times(srt(spoken)) == expected
+
+
+@pytest.mark.parametrize(
+    ("ms", "clock"),
+    [
+        (0, "00:00:00.000"),
+        (999, "00:00:00.999"),
+        (59_999, "00:00:59.999"),
+        (60_000, "00:01:00.000"),
+        (3_600_000, "01:00:00.000"),
+        (360_000_000, "100:00:00.000"),
+        (3_600_000_000, "1000:00:00.000"),
+    ],
+)
+def test_clock_carries_over_and_passes_99_hours(ms: int, clock: str) -> None:
+    assert f"\n{clock} --> " in vtt((Segment(ms, ms + 1, "x"),)).decode()
+    assert f"\n{clock.replace('.', ',')} --> " in srt((Segment(ms, ms + 1, "x"),)).decode()
+
+
+def test_nothing_of_one_job_is_in_the_next() -> None:
+    assert b"secret" in vtt(say("secret of job A"))
+    for make in (vtt, srt, transcript):
+        alone = make(say("job B"))
+        make(say("secret of job A"))
+        assert make(say("job B")) == alone
+        assert b"secret" not in alone
+
+
+@pytest.mark.parametrize(
+    "text", ["a & b", "&amp;lt;", "<v Bob>x</v>", "<00:00:01.500>", "A-->B", "1 > 0", "&nbsp;", "&"]
+)
+def test_vtt_shows_markup_as_text(text: str) -> None:
+    body = vtt(say(text))
+    assert shown(body) == [text]
+    assert body.count(b"-->") == 1
+    assert b"<" not in body
+
+
+def test_srt_has_no_escape_so_look_alikes_stand_in() -> None:
+    cue = parse(srt(say("A-->B <i>x</i> {\\an8}y & z")))[0]
+    assert cue.lines == ("A→B ＜i>x＜/i> ｛\\an8}y & z",)
+
+
+def test_line_ends_and_blank_lines_become_one_line_end() -> None:
+    assert shown(vtt(say("\r\none\r\n\r\n \t\r\ntwo\n"))) == ["one\ntwo"]
+    assert shown(vtt(say("one\x85\u2028\v\f\u2029two"))) == ["one\ntwo"]
+    assert transcript(say("one\r\n\r\ntwo")) == b"[00:00:01] one two\n"
+
+
+def test_controls_marks_of_direction_and_half_characters_go() -> None:
+    assert shown(vtt(say("\ufeffa\x00b\x1b[31mc\x7f\u202ed\u2066e\u200f\u061c\x9f\u200b"))) == ["ab[31mcde"]
+    assert shown(vtt(say("x\ud800y"))) == ["x\ufffdy"]
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n", "\u3000", "\x00\x01", "\u200d", "\u0301", "\ufeff\u202e"])
+def test_a_cue_without_anything_to_read_is_dropped(text: str) -> None:
+    spoken = (Segment(0, 1, text), Segment(1, 2, "x"))
+    assert [(cue.number, cue.start) for cue in parse(vtt(spoken))] == [(1, 1)]
+    assert len(parse(srt(spoken))) == 1
+    assert transcript(spoken) == b"[00:00:00] x\n"
+
+
+@pytest.mark.parametrize(
+    ("spoken", "expected"),
+    [
+        ([(5000, 5000)], [(5000, 6000)]),
+        ([(5000, 4000)], [(5000, 6000)]),
+        ([(5000, 5000), (5400, 6000)], [(5000, 5400), (5400, 6000)]),
+        ([(5000, 5000), (5000, 6000), (5001, 6000)], [(5000, 5001), (5000, 6000), (5001, 6000)]),
+        ([(-500, 800)], [(0, 800)]),
+        ([(-500, -200)], [(0, 1000)]),
+    ],
+    ids=["zero", "reversed", "up to the next", "next is unavoidable", "from before the start", "all before the start"],
+)
+def test_an_end_that_is_none_is_given_without_covering_the_next(
+    spoken: list[tuple[int, int]], expected: list[tuple[int, int]]
+) -> None:
+    assert times(vtt(tuple(Segment(*span, "x") for span in spoken))) == expected
+
+
+def test_cues_are_ordered_and_numbered_from_one_and_may_touch_or_overlap() -> None:
+    spoken = (Segment(3000, 4000, "c"), Segment(0, 2000, "a"), Segment(2000, 3000, "b"), Segment(2500, 9000, "d"))
+    cues = parse(vtt(spoken))
+    assert [(cue.number, cue.start, cue.end, cue.lines[0]) for cue in cues] == [
+        (1, 0, 2000, "a"),
+        (2, 2000, 3000, "b"),
+        (3, 2500, 9000, "d"),
+        (4, 3000, 4000, "c"),
+    ]
+
+
+def test_a_long_text_is_shared_out_by_width_between_the_times_of_its_segment() -> None:
+    text = "今天上午十点国务院新闻办公室举行新闻发布会介绍了有关情况并回答了记者的几个提问谢谢大家收看"
+    cues = parse(vtt((Segment(10_000, 20_000, text),)))
+    assert [cue.lines for cue in cues] == [
+        ("今天上午十点国务院新闻办公室举", "行新闻发布会介绍了有关情况并回"),
+        ("答了记者的几个提问谢谢大家收看",),
+    ]
+    assert [(cue.start, cue.end) for cue in cues] == [(10_000, 16_666), (16_666, 20_000)]
+
+
+def test_a_text_with_too_little_time_to_share_stays_one_cue() -> None:
+    cues = parse(vtt((Segment(0, 2, "字" * 80),)))
+    assert [(cue.start, cue.end, len(cue.lines)) for cue in cues] == [(0, 2, 5)]
+    assert times(vtt((Segment(0, 3, "字" * 80),))) == [(0, 1), (1, 2), (2, 3)]
+
+
+@given(segments)
+def test_any_text_at_any_time_gives_readable_files(spoken: tuple[Segment, ...]) -> None:
+    for make in (vtt, srt):
+        body = make(spoken)
+        cues = parse(body)
+        assert [cue.number for cue in cues] == list(range(1, len(cues) + 1))
+        assert [cue.start for cue in cues] == sorted(cue.start for cue in cues)
+        assert all(0 <= cue.start < cue.end for cue in cues)
+        assert body.count(b"-->") == len(cues)
+        assert make(list(spoken)) == body
+        assert body.endswith(b"\n") or not cues
+    assert b"<" not in vtt(spoken)
+    assert all(re.fullmatch(r"\[\d\d+:\d\d:\d\d\] .*\S", line) for line in transcript(spoken).decode().split("\n")[:-1])
+
+
+@given(sequences())
+def test_no_text_and_no_time_is_lost(spoken: tuple[Segment, ...]) -> None:
+    read = [segment for segment in spoken if visible(segment.text)]
+    whole = "".join(visible(segment.text) for segment in read)
+    body = vtt(spoken)
+    assert visible("".join(shown(body))) == whole
+    look_alikes = "".join("".join(cue.lines) for cue in parse(srt(spoken)))
+    assert visible(look_alikes) == re.sub("<", "＜", whole.replace("-->", "→")).replace("{", "｛")
+    starts, ends = {cue.start for cue in parse(body)}, {cue.end for cue in parse(body)}
+    assert {segment.fromMs for segment in read} <= starts
+    assert {segment.toMs for segment in read} <= ends
+    # What lies between is the cuts inside a segment: each ends one cue and starts the next.
+    assert starts - {segment.fromMs for segment in read} == ends - {segment.toMs for segment in read}
+
+
+LATIN = re.compile(r"[0-9A-Za-z]+(?:[.,:/'-][0-9A-Za-z]+)*")
+spoken_words = st.lists(
+    st.sampled_from(
+        ["新", "闻", "的", "，", "。", "“", "”", "（", "）", "《", "》", "word", "3.14", "it's", "x" * 40, " ", "a"]
+    ),
+    min_size=1,
+    max_size=60,
+).map("".join)
+
+
+@given(spoken_words)
+def test_lines_fit_and_tear_nothing(text: str) -> None:
+    line = text.strip()
+    lines = wrap(line)
+    assert "".join("".join(lines).split()) == "".join(line.split())
+    for run in LATIN.findall(line):
+        assert any(run in one for one in lines)
+    for one in lines:
+        assert display_width(one) <= COLUMNS or max(map(len, LATIN.findall(one))) > COLUMNS
+    assert len(lines) == 1 or all(lines)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("一二三四五六七八九十一二三四五六", ["一二三四五六七八九十一二三四五六"]),
+        ("一二三四五六七八九十一二三四五六七", ["一二三四五六七八九", "十一二三四五六七"]),
+        ("一二三四五六七八九十一二三四五六，七八", ["一二三四五六七八九十", "一二三四五六，七八"]),
+        ("一二三四五六七八九十一二三四五六。", ["一二三四五六七八九", "十一二三四五六。"]),
+        ("一二三四五六七八（九十）", ["一二三四五六七八（九十）"]),
+        ("疫苗COVID-19于2021年1月1日在example.com发布", ["疫苗COVID-19于2021年1", "月1日在example.com发布"]),
+        ("前" * 3 + "x" * 40 + "，后" * 3, ["前前前", "x" * 40 + "，", "后，后，后"]),
+        ("见“" + "x" * 40 + "”。", ["见", "“" + "x" * 40 + "”。"]),
+        ("the quick brown foxes jump over lazy dog !", ["the quick brown foxes", "jump over lazy dog !"]),
+        ("他说" + "很" * 14 + "——对", ["他说" + "很" * 8, "很" * 6 + "——对"]),
+        ("啊" + "！" * 20, ["啊" + "！" * 15, "！" * 5]),
+        ("爱" * 15 + "👩‍👩‍👧👍🏽🇨🇳e\u0301", ["爱" * 10, "爱" * 5 + "👩‍👩‍👧👍🏽🇨🇳e\u0301"]),
+        ("ｱｲｳ" * 20, ["ｱｲｳ" * 20]),
+    ],
+    ids=[
+        "just fits",
+        "even lines",
+        "no comma first",
+        "no stop first",
+        "brackets",
+        "words and numbers",
+        "overlong word alone",
+        "its quotes go with it",
+        "French space",
+        "dashes",
+        "nothing but marks",
+        "emoji",
+        "half-width run",
+    ],
+)
+def test_where_lines_break(line: str, expected: list[str]) -> None:
+    assert wrap(line) == expected
+
+
+@given(st.lists(st.sampled_from("新闻联播的，。！？、”）》“（《"), min_size=1, max_size=80).map("".join))
+def test_no_line_starts_with_a_closing_mark_or_ends_with_an_opening_one(line: str) -> None:
+    belonging = re.findall("[“（《]*[新闻联播的]?[，。！？、”）》]*", line)
+    assume(all(display_width(run) <= COLUMNS for run in belonging))
+    for before, after in pairwise(wrap(line)):
+        assert before[-1] not in "“（《"
+        assert after[0] not in "，。！？、”）》"
