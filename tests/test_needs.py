@@ -24,7 +24,7 @@ def run_probe(folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
     (folder / "test_probe.py").write_text(PROBE, encoding="utf-8")
     root = Path(__file__).parent.parent
     (folder / "conftest.py").write_text("from tests.conftest import *\n", encoding="utf-8")
-    return subprocess.run(  # noqa: S603 - our own interpreter
+    return subprocess.run(
         [sys.executable, "-m", "pytest", "-rs", "-c", str(root / "pyproject.toml"), f"--rootdir={folder}", str(folder)],
         check=False,
         capture_output=True,
@@ -58,5 +58,5 @@ def test_a_name_on_the_path_that_does_not_run_is_no_tool(tmp_path: Path) -> None
 def test_a_found_python_has_the_version_asked_for() -> None:
     found = needs.find("python3.10")
     assert found is not None
-    run = subprocess.run([found, "-V"], capture_output=True, text=True, check=True)  # noqa: S603 - what the marker found
+    run = subprocess.run([found, "-V"], capture_output=True, text=True, check=True)
     assert run.stdout.startswith("Python 3.10.")
