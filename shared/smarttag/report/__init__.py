@@ -1,0 +1,63 @@
+"""report.html: one self-contained page without script that an editor can read, print and pass on."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from shared.smarttag.model import Analysis
+from shared.smarttag.report import geometry, view
+
+if TYPE_CHECKING:
+    import jinja2
+
+MAX_BYTES = 1_500_000
+
+
+def render(analysis: Analysis, artifact_names: tuple[str, ...] = ()) -> bytes:
+    """Return the report as UTF-8 HTML, the same bytes for the same analysis, at most ``MAX_BYTES`` long.
+
+    Args:
+        analysis: everything read from one response.
+        artifact_names: files lying beside the report, to be linked.
+    """
+    limits = view.Limits()
+    for strictness in (1, 4, 16, 64, 256):
+        page = _page(analysis, artifact_names, limits.divided(strictness))
+        if len(page) <= MAX_BYTES:
+            break
+    return page
+
+
+def _page(analysis: Analysis, artifact_names: tuple[str, ...], limits: view.Limits) -> bytes:
+    text = _template().render(
+        view=view,
+        geometry=geometry,
+        limits=limits,
+        summary=analysis.summary,
+        segments=None if analysis.segments is None else view.speech(analysis.segments, limits),
+        timeline=view.timeline(analysis, limits),
+        artifacts=[name for name in artifact_names if name != "report.html"],
+    )
+    return text.encode("utf-8", "replace")
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    import jinja2
+
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+    )
+    environment.filters |= {
+        "clock": geometry.clock,
+        "iso": geometry.iso,
+        "lasting": geometry.length,
+        "lasting_zh": geometry.length_zh,
+    }
+    return environment.get_template("report.html.j2")
