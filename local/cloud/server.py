@@ -185,7 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
             target=self.path,
             path=unquote(parts.path),
             query=dict(parse_qsl(parts.query, keep_blank_values=True)),
-            headers={name.lower(): value for name, value in self.headers.items()},
+            headers={name.lower(): ",".join(self.headers.get_all(name, [])) for name in self.headers},
             body=self.rfile.read(length) if length else b"",
         )
 

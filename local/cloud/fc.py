@@ -1,0 +1,219 @@
+"""A stand-in for Function Compute: each instance of a function is a process of its own, with FC's environment.
+
+What is kept: the event as bytes, the context of python3.10 and python3.12, one request at a time per instance, the
+initializer once per instance, the conversion of answers and exceptions, the end on a time-out (SIGTERM, exit 143),
+asynchronous retries and the onFailure destination, the limits of payloads. What is not: memory limits, freezing.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from local.cloud import fc_http
+from local.cloud.fc_http import Refusal
+from local.cloud.fc_instance import ACCOUNT_ID, Call, Function, Instance, Result
+from local.cloud.server import Request, Response
+from shared.credentials import Credentials
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_ASYNC_LIMIT = 128 * 1024
+
+
+@dataclass(frozen=True)
+class AsyncOutcome:
+    """How an asynchronous invocation ended."""
+
+    function: str
+    attempts: int
+    result: Result
+
+
+class FunctionCompute:
+    """The functions of one account and region. A context manager: at its end no process is left.
+
+    Args:
+        functions: what is deployed.
+        credentials: of the functions' role; assign ``credentials`` to rotate them.
+        logs: a folder that gets ``<function>.log``: everything its processes print.
+        service: the service of the 2016-08-15 API, and of python3.10's context.
+        retry_delay: seconds before asynchronous retry n (from 1).
+    """
+
+    def __init__(
+        self,
+        functions: Iterable[Function],
+        *,
+        credentials: Credentials,
+        logs: Path,
+        region: str = "cn-shanghai",
+        service: str = "smarttag-relay",
+        retry_delay: Callable[[int], float] = lambda _retry: 0.05,
+    ) -> None:
+        self.credentials = credentials
+        self.region = region
+        self.service = service
+        self.outcomes: list[AsyncOutcome] = []
+        self._functions = {function.name: function for function in functions}
+        self._slots = {name: threading.Semaphore(each.instances) for name, each in self._functions.items()}
+        self._idle: dict[str, list[Instance]] = {name: [] for name in self._functions}
+        self._all: set[Instance] = set()
+        self._logs = logs
+        self._retry_delay = retry_delay
+        self._tasks: set[str] = set()
+        self._pending: set[threading.Thread] = set()
+        self._changed = threading.Condition()
+        self._stopping = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._stopping.set()
+        with self._changed:
+            instances, threads = list(self._all), list(self._pending)
+        for instance in instances:
+            instance.stop()
+        for thread in threads:
+            thread.join(5)
+
+    def log(self, name: str) -> str:
+        """Return everything the function's processes printed so far."""
+        path = self._logs / f"{name}.log"
+        return path.read_text("utf-8", "replace") if path.exists() else ""
+
+    def invoke(self, name: str, event: bytes, *, request_id: str = "", retry_count: int = 0) -> Result:
+        """Run the function on ``event`` and wait; ``Refusal`` if there is no such function."""
+        function = self._function(name)
+        call = Call(request_id or _request_id(), retry_count, self.region, self.service, self.credentials)
+        with self._slots[name]:
+            instance = self._take(function, call)
+            try:
+                return instance.invoke(call, event)
+            finally:
+                self._give_back(name, instance)
+
+    def invoke_async(self, name: str, event: bytes, *, task_id: str = "") -> str:
+        """Accept ``event``, run it in the background with retries; return the request ID.
+
+        Raises:
+            Refusal: unknown function, an event over 128 KB, or (409) a ``task_id`` that was accepted before.
+        """
+        function = self._function(name)
+        if len(event) > _ASYNC_LIMIT:
+            raise Refusal(400, "InvalidArgument", "the payload of an asynchronous invocation exceeds 128 KB")
+        request_id = _request_id()
+        thread = threading.Thread(target=self._run_async, args=(function, event, request_id), daemon=True)
+        with self._changed:
+            if self._stopping.is_set():
+                raise Refusal(503, "ServiceUnavailable", "the stand-in is stopping")
+            if task_id and f"{name}/{task_id}" in self._tasks:
+                raise Refusal(409, "StatefulAsyncInvocationAlreadyExists", f"task {task_id} was accepted before")
+            self._tasks.add(f"{name}/{task_id or request_id}")
+            self._pending.add(thread)
+            thread.start()
+        return request_id
+
+    def drain(self, seconds: float = 30.0) -> bool:
+        """Wait until nothing runs in the background any more; False if it still does after ``seconds``."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._pending, seconds)
+
+    def http(self, name: str, request: Request) -> Response:
+        """Send ``request`` through the function's HTTP trigger."""
+        request_id = _request_id()
+        try:
+            event = fc_http.to_event(request, request_id, self.region, ACCOUNT_ID)
+            if request.headers.get("x-fc-invocation-type", "").lower() == "async":
+                return Response(202, headers={"X-Fc-Request-Id": self.invoke_async(name, event)})
+            result = self.invoke(name, event, request_id=request_id)
+        except Refusal as refusal:
+            return refusal.response()
+        trace = {"X-Fc-Request-Id": request_id}
+        if result.error_type:
+            headers = {"Content-Type": "application/json", "X-Fc-Error-Type": result.error_type, **trace}
+            return Response(502, result.payload, headers)
+        answer = fc_http.to_response(result.payload)
+        return Response(answer.status, answer.body, {**answer.headers, **trace})
+
+    def _function(self, name: str) -> Function:
+        if name not in self._functions:
+            raise Refusal(404, "FunctionNotFound", f"function {name} does not exist")
+        return self._functions[name]
+
+    def _take(self, function: Function, call: Call) -> Instance:
+        with self._changed:
+            if self._stopping.is_set():
+                raise Refusal(503, "ServiceUnavailable", "the stand-in is stopping")
+            if self._idle[function.name]:
+                return self._idle[function.name].pop()
+            instance = Instance(function, call, self._logs / f"{function.name}.log")
+            self._all.add(instance)
+        return instance
+
+    def _give_back(self, name: str, instance: Instance) -> None:
+        with self._changed:
+            if instance.usable and not self._stopping.is_set():
+                self._idle[name].append(instance)
+                return
+            self._all.discard(instance)
+        instance.stop()
+
+    def _run_async(self, function: Function, event: bytes, request_id: str) -> None:
+        try:
+            for attempt in range(function.retries + 1):
+                if attempt and self._stopping.wait(self._retry_delay(attempt)):
+                    return
+                result = self.invoke(function.name, event, request_id=request_id, retry_count=attempt)
+                if not result.error_type:
+                    break
+            if self._stopping.is_set():
+                return
+            self.outcomes.append(AsyncOutcome(function.name, attempt + 1, result))
+            if result.error_type and function.on_failure is not None:
+                self._to_destination(function, event, attempt + 1, result)
+        except Refusal:
+            pass  # the stand-in is stopping, or the destination does not take it: nobody is left to be told
+        finally:
+            with self._changed:
+                self._pending.discard(threading.current_thread())
+                self._changed.notify_all()
+
+    def _to_destination(self, function: Function, event: bytes, attempts: int, result: Result) -> None:
+        message = {
+            "timestamp": int(time.time() * 1000),
+            "requestContext": {
+                "requestId": result.request_id,
+                "functionArn": f"acs:fc:{self.region}:{ACCOUNT_ID}:functions/{function.name}",
+                "condition": result.error_type,
+                "approximateInvokeCount": attempts,
+            },
+            "requestPayload": _as_text(event),
+            "responseContext": {"statusCode": result.status, "functionError": result.error_type},
+            "responsePayload": _as_text(result.payload),
+        }
+        body = json.dumps(message, ensure_ascii=False).encode()
+        if callable(function.on_failure):
+            function.on_failure(body)
+        elif function.on_failure:
+            self.invoke_async(function.on_failure, body)
+
+
+def _request_id() -> str:
+    return f"1-{int(time.time()):08x}-{uuid.uuid4().hex[:24]}"
+
+
+def _as_text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(data).decode()
