@@ -234,6 +234,8 @@ def _meanings(address: _Address) -> tuple[_Address, ...]:
     value = int(address)
     if address in _MAPPED:
         return (IPv4Address(value & 0xFFFFFFFF),)
+    if value <= 1:  # :: and ::1 lie in ::/96 but stand for themselves
+        return (address,)
     found: list[_Address] = [address]
     found += [IPv4Address(value >> bits & 0xFFFFFFFF) for network, bits in _EMBEDDING if address in network]
     if address in _TEREDO:
