@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,9 +12,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from shared.smarttag import wrapping
 from shared.smarttag.captions import srt, transcript, vtt
 from shared.smarttag.model import Segment
 from shared.smarttag.wrapping import COLUMNS, display_width, wrap
+from tests import needs
 from tests.smarttag.speech import sequences, texts, visible
 
 _TIME = r"(\d{2,}):([0-5]\d):([0-5]\d)[.,](\d{3})"
@@ -215,6 +219,26 @@ def test_no_text_and_no_time_is_lost(spoken: tuple[Segment, ...]) -> None:
     assert {segment.toMs for segment in read} <= ends
     # What lies between is the cuts inside a segment: each ends one cue and starts the next.
     assert starts - {segment.fromMs for segment in read} == ends - {segment.toMs for segment in read}
+
+
+WIDTHS = """
+import hashlib, runpy, sys
+module = runpy.run_path(sys.argv[1], run_name="wrapping")
+every = [(module["_width"](chr(code)), module["_kind"](chr(code))) for code in range(0x20000)]
+print(hashlib.sha256(repr(every).encode()).hexdigest())
+"""
+
+
+@pytest.mark.parametrize(
+    "python", [pytest.param(name, marks=pytest.mark.needs(name)) for name in ("python3.10", "python3.12")]
+)
+def test_every_python_judges_every_character_alike(python: str) -> None:
+    hashes = [
+        subprocess.run([str(command), "-c", WIDTHS, wrapping.__file__], capture_output=True, check=True).stdout
+        for command in (sys.executable, needs.find(python))
+    ]
+    assert hashes[0] == hashes[1]
+    assert len(hashes[0].strip()) == 64
 
 
 LATIN = re.compile(r"[0-9A-Za-z]+(?:[.,:/'-][0-9A-Za-z]+)*")

@@ -1,0 +1,163 @@
+"""The timeline: rows that can be loaded twice, and the documented ways to load them, run as documented."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import astuple
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.smarttag.model import Analysis, Media, Occurrence, Summary
+from shared.smarttag.timeline import rows
+
+DOC = (Path(__file__).parents[2] / "docs" / "timeline.md").read_text(encoding="utf-8")
+JOB = "88c6ca184c0e47098a5b665e2a126797"
+OCCURRENCES = (
+    Occurrence("person", "万立骏", "politician", 2440, 5320, 0.972),
+    Occurrence("person", "徐绍川", "politician", 5440, 7920, 0.967),
+    Occurrence("person", "万立骏", "politician", 11440, 13560, 0.925),
+    Occurrence("tag", "公寓", "场景", 40200, 42440, 0.776),
+    Occurrence("speech", "调研组一行来到南宁市。", "", 4000, 7000, None),
+)
+
+occurrences = st.lists(
+    st.builds(
+        Occurrence,
+        st.sampled_from(["person", "tag"]),
+        st.sampled_from(["a", "b"]) | st.text(max_size=5),
+        st.sampled_from(["", "g"]),
+        st.integers(0, 3),
+        st.integers(0, 3),
+        st.none() | st.sampled_from([0.0, 0.5]),
+    ),
+    max_size=12,
+)
+
+
+def analysis(*found: Occurrence, job: str = JOB, user_data: str = "episode-12") -> Analysis:
+    return Analysis(Summary(job, "Success", user_data, "", Media("video", None, None, None)), None, found)
+
+
+def read(body: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in body.split(b"\n")[:-1]]
+
+
+def blocks(language: str) -> list[str]:
+    found = re.findall(rf"^```{language}\n(.*?)^```$", DOC, re.DOTALL | re.MULTILINE)
+    assert found, f"docs/timeline.md has no {language} example any more"
+    return found
+
+
+def tables() -> list[list[list[str]]]:
+    """Return the body rows of every table of the page."""
+    found = re.findall(r"^(?:\|.*\n)+", DOC, re.MULTILINE)
+    return [[re.split(r" \| ", line.strip("| ")) for line in table.splitlines()[2:]] for table in found]
+
+
+def database(folder: Path, *jobs: Analysis) -> duckdb.DuckDBPyConnection:
+    for job in jobs:
+        target = folder / "jobs" / job.summary.jobId / "timeline.ndjson"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(rows(job))
+    connection = duckdb.connect()
+    connection.execute(f"SET file_search_path = '{folder}'")
+    return connection
+
+
+def test_the_documented_rows_are_what_is_written() -> None:
+    assert rows(analysis(*OCCURRENCES)).decode() == blocks("ndjson")[0]
+
+
+def test_a_job_without_appearances_has_an_empty_timeline() -> None:
+    assert rows(analysis()) == b""
+
+
+@given(occurrences, st.randoms())
+def test_rows_do_not_depend_on_the_order_they_came_in(found: list[Occurrence], rng: Any) -> None:
+    body = rows(analysis(*found))
+    rng.shuffle(found)
+    assert rows(analysis(*found)) == body
+
+
+@given(occurrences)
+def test_every_appearance_is_one_row_with_a_name_of_its_own(found: list[Occurrence]) -> None:
+    read_back = read(rows(analysis(*found)))
+    assert len({row["_id"] for row in read_back}) == len(found)
+    assert all(re.fullmatch("[0-9a-f]{32}", row["_id"]) for row in read_back)
+    assert all(list(row) == sorted(row) for row in read_back)
+    times = [(row["fromMs"], row["toMs"]) for row in read_back]
+    assert times == sorted(times)
+    fields = ("kind", "name", "group", "fromMs", "toMs", "score")
+    assert Counter(tuple(row[field] for field in fields) for row in read_back) == Counter(map(astuple, found))
+    assert {(row["jobId"], row["userData"]) for row in read_back} <= {(JOB, "episode-12")}
+
+
+@given(occurrences, occurrences)
+def test_a_row_keeps_its_id_when_others_join_it(found: list[Occurrence], more: list[Occurrence]) -> None:
+    before = {row["_id"] for row in read(rows(analysis(*found)))}
+    assert before <= {row["_id"] for row in read(rows(analysis(*more, *found)))}
+
+
+def test_the_same_appearance_in_two_jobs_is_two_rows_and_user_data_names_nothing() -> None:
+    one, other, relabelled = (
+        {row["_id"] for row in read(rows(made))}
+        for made in (analysis(*OCCURRENCES), analysis(*OCCURRENCES, job="other"), analysis(*OCCURRENCES, user_data=""))
+    )
+    assert not one & other
+    assert one == relabelled
+
+
+def test_lines_end_only_where_rows_end() -> None:
+    odd = Occurrence("person", 'a\nb\r\u2028\x00"<\\-->', "", 0, 1, None)
+    body = rows(analysis(odd, odd))
+    assert body.count(b"\n") == 2
+    assert [row["name"] for row in read(body)] == [odd.name, odd.name]
+
+
+def test_the_documented_duckdb_commands_load_twice_and_answer_as_printed(tmp_path: Path) -> None:
+    connection = database(tmp_path, analysis(*OCCURRENCES))
+    load, *questions = blocks("sql")
+    for _ in range(2):
+        connection.execute(load)
+        assert connection.execute("SELECT count(*) FROM appearances").fetchone() == (len(OCCURRENCES),)
+    printed = tables()[1:]
+    assert len(questions) == len(printed) == 2
+    for question, table in zip(questions, printed, strict=True):
+        assert [[str(value) for value in row] for row in connection.execute(question).fetchall()] == table
+
+
+def test_duckdb_counts_overlaps_once_identical_rows_as_two_and_jobs_apart(tmp_path: Path) -> None:
+    spans = [(0, 1000), (500, 800), (900, 1500), (900, 1500), (2000, 2000), (3000, 3100)]
+    found = [Occurrence("person", "a", "celebrity", *span, None) for span in spans]
+    connection = database(tmp_path, analysis(*found), analysis(*found[:1], job="other"))
+    load, on_screen, _ = blocks("sql")
+    connection.execute(load)
+    assert connection.execute(on_screen).fetchall() == [("a", 6, 1600), ("a", 1, 1000)]
+
+
+@pytest.mark.parametrize("found", [OCCURRENCES, (Occurrence("person", "\n\u2028", "", 0, 1, 0.5),) * 3, ()])
+def test_the_documented_bulk_form_names_each_document_outside_of_it(found: tuple[Occurrence, ...]) -> None:
+    script = blocks("python")[0]
+    body = rows(analysis(*found))
+    run = subprocess.run([sys.executable, "-c", script], input=body, capture_output=True, check=True)
+    lines = [json.loads(line) for line in run.stdout.split(b"\n")[:-1]]
+    actions, documents = lines[::2], lines[1::2]
+    assert [
+        {"_id": action["index"]["_id"], **document} for action, document in zip(actions, documents, strict=True)
+    ] == read(body)
+    assert all(action == {"index": {"_index": "appearances", "_id": action["index"]["_id"]}} for action in actions)
+    assert not any("_id" in document for document in documents)
+
+
+def test_the_documented_mapping_has_every_field_of_a_row() -> None:
+    mapping = json.loads(blocks("json")[0])["mappings"]["properties"]
+    assert {"_id", *mapping} == set(read(rows(analysis(*OCCURRENCES)))[0])
