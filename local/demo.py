@@ -1,0 +1,157 @@
+"""``smarttag demo``: play the recorded jobs through both functions, check what came out, say where to look."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import urllib.request
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from local import recorded
+from local.cloud.accounts import ROLE
+from local.cloud.server import Fault, Response
+from local.world import SECRETS, TOKEN, World, world
+
+DOCUMENTED = "documented"
+_FINAL = {"Success", "Fail"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing the demo shows, and whether it is so."""
+
+    claim: str
+    holds: bool
+
+
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where objects and logs are left.")] = Path(
+        "demo-output"
+    ),
+) -> None:
+    """Play recorded jobs of every result type through both functions on this machine, and check the outcome."""
+    console = Console()
+    shutil.rmtree(output, ignore_errors=True)
+    jobs = recorded.jobs()
+    with world(output, {job.job_id: job.response for job in jobs.values()}) as cloud:
+        console.print(f"Local cloud is up: MPS {cloud.mps.url}, OSS {cloud.oss.url}, HTTP API {cloud.http.url}")
+        _play(cloud, jobs.values())
+        console.print(_table(cloud, jobs))
+        checks = [*_checks(cloud, jobs)]
+    for check in checks:
+        console.print(f"  {'[green]ok[/]' if check.holds else '[red]FAILED[/]'}  {check.claim}", highlight=False)
+    folder = cloud.job(jobs[DOCUMENTED].job_id)
+    console.print("\nOpen the report in a browser:")
+    console.print(str((folder / "report.html").resolve()), style="bold", soft_wrap=True, highlight=False)
+    console.print(f"Everything the jobs left behind: {cloud.objects / 'jobs'}", soft_wrap=True, highlight=False)
+    if not all(check.holds for check in checks):
+        raise typer.Exit(1)
+
+
+def _play(cloud: World, jobs: Iterable[recorded.RecordedJob]) -> None:
+    """Notify about each job; the documented one twice, and one receiver is down for a moment."""
+    cloud.receivers["archive"].fail(Fault("answer", response=Response(503)))
+    for job in jobs:
+        state = orjson.loads(job.response).get("JobStatus", "Success")
+        cloud.notify(job.job_id, state, duplicates=2 if job.name == DOCUMENTED else 1)
+    cloud.topic.publish(b'{"Type":"Transcode","JobId":"0ceb045cd8df4db49f1c5bd4ace50000","State":"Success"}')
+    if not cloud.functions.drain(60):
+        raise typer.Exit(1)
+
+
+def _table(cloud: World, jobs: dict[str, recorded.RecordedJob]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for heading in ("job", "status", "who and what", "files", "told"):
+        table.add_column(heading, overflow="fold")
+    for name, job in jobs.items():
+        path = cloud.job(job.job_id) / "summary.json"
+        if not path.exists():
+            table.add_row(name, "-", job.description, "0", _told(cloud, job.job_id))
+            continue
+        summary = orjson.loads(path.read_bytes())
+        files = sum(1 for each in path.parent.iterdir() if each.is_file())
+        table.add_row(name, summary["status"], _headline(summary), str(files), _told(cloud, job.job_id))
+    return table
+
+
+def _headline(summary: dict[str, Any]) -> str:
+    people = [
+        f"{person['name']} was seen {person['seenMs'] / 1000:.2f} s in {person['appearanceCount']} appearances"
+        for person in summary["persons"]
+        if person["category"] != "unknown"
+    ]
+    other = [
+        f"{len(summary[key])} {key}" for key in ("persons", "tags", "concepts", "chapters", "textTags") if summary[key]
+    ]
+    if summary["transcript"]:
+        other.append(f"{summary['transcript']['segments']} lines of speech")
+    if summary["screenText"]:
+        other.append(f"{summary['screenText']['distinct']} texts on screen")
+    return "; ".join([*people[:3], ", ".join(other) or "nothing found"])
+
+
+def _told(cloud: World, job_id: str) -> str:
+    told = [
+        name
+        for name, receiver in cloud.receivers.items()
+        if any(orjson.loads(each.body)["data"]["jobId"] == job_id for each in receiver.deliveries)
+    ]
+    return ", ".join(told) or "-"
+
+
+def _checks(cloud: World, jobs: dict[str, recorded.RecordedJob]) -> Iterator[Check]:
+    documented = jobs[DOCUMENTED]
+    folder = cloud.job(documented.job_id)
+    summary = orjson.loads((folder / "summary.json").read_bytes())
+    first = summary["persons"][0]
+    seen = f"{first['name']} was seen {first['seenMs'] / 1000:.2f} s in {first['appearanceCount']} appearances"
+    yield Check(
+        f"documented job: {seen}", (first["name"], first["seenMs"], first["appearanceCount"]) == ("万立骏", 12120, 5)
+    )
+    yield Check(
+        f"{folder / 'response.json'} is byte for byte what MPS sent",
+        (folder / "response.json").read_bytes() == documented.response,
+    )
+    yield Check(f"{folder / 'manifest.json'} lists every file with its SHA-256", _manifest_is_true(folder))
+    finished = [job for job in jobs.values() if orjson.loads(job.response).get("JobStatus") in _FINAL]
+    stored = [job for job in finished if (cloud.job(job.job_id) / "manifest.json").exists()]
+    yield Check(f"{len(stored)} of {len(finished)} finished jobs left their files", stored == finished)
+    came = [delivery for receiver in cloud.receivers.values() for delivery in receiver.deliveries]
+    yield Check(f"{len(came)} webhooks came, every signature verified", bool(came) and all(d.verified for d in came))
+    copies = [d for d in cloud.receivers["cms"].deliveries if documented.job_id.encode() in d.body]
+    yield Check("the notification that came twice was told once", len(copies) == 1)
+    yield Check(
+        "the HTTP function answers the same summary",
+        _over_http(cloud, documented.job_id) == (folder / "summary.json").read_bytes(),
+    )
+    yield Check("no secret in any log or object", not list(_leaks(cloud)))
+
+
+def _manifest_is_true(folder: Path) -> bool:
+    listed = orjson.loads((folder / "manifest.json").read_bytes())["artifacts"]
+    return bool(listed) and all(
+        hashlib.sha256((folder / each["name"]).read_bytes()).hexdigest() == each["sha256"] for each in listed
+    )
+
+
+def _over_http(cloud: World, job_id: str) -> bytes:
+    request = urllib.request.Request(f"{cloud.http.url}/jobs/{job_id}", headers={"Authorization": f"Bearer {TOKEN}"})  # noqa: S310 - loopback
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310 - as above
+        return bytes(answer.read())
+
+
+def _leaks(cloud: World) -> Iterator[Path]:
+    """Yield every file of the run, subscribers.json excepted, that holds a secret."""
+    secrets = [text.encode() for text in (ROLE.access_key_secret, ROLE.security_token, TOKEN, *SECRETS.values())]
+    for root in (cloud.objects, cloud.logs):
+        for path in root.rglob("*"):
+            if path.is_file() and any(secret in path.read_bytes() for secret in secrets):
+                yield path

@@ -1,0 +1,116 @@
+"""The local cloud put together: every stand-in, both functions, three subscribers, and the recorded jobs."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from local.cloud.accounts import ROLE
+from local.cloud.fc import Function, FunctionCompute
+from local.cloud.fc_triggers import FcHttpTrigger, Timer
+from local.cloud.mns import FunctionTrigger, Topic
+from local.cloud.mps import MpsStandIn
+from local.cloud.oss import BUCKET, REGION, OssStandIn
+from local.cloud.receiver import Receiver
+from shared.storage.directory import DirectoryStore
+
+ROOT = Path(__file__).parents[1]
+CALLBACK, API = "smarttag-callback", "smarttag-api"
+PREFIX = "smarttag"
+SUBSCRIBERS = "config/subscribers.json"
+TOKEN = "local-write-token"
+
+
+def secret(name: str) -> str:
+    """Return the ``whsec_`` secret of a local subscriber; made up, and the same at every start."""
+    return "whsec_" + base64.b64encode(hashlib.sha256(f"local {name}".encode()).digest()).decode()
+
+
+SECRETS = {name: secret(name) for name in ("cms", "review", "archive")}
+
+
+@dataclass(frozen=True)
+class World:
+    """What is running. ``objects`` is the folder in which the bucket's objects lie as plain files."""
+
+    mps: MpsStandIn
+    oss: OssStandIn
+    topic: Topic
+    functions: FunctionCompute
+    http: FcHttpTrigger
+    receivers: Mapping[str, Receiver]
+    timer: Timer
+    objects: Path
+    logs: Path
+
+    def job(self, job_id: str) -> Path:
+        """Return the folder that a job's artifacts lie in."""
+        return self.objects / "jobs" / job_id
+
+    def notify(self, job_id: str, state: str, *, duplicates: int = 1) -> None:
+        """Publish MPS's message about a job, as often as asked."""
+        message = orjson.dumps({"Type": "smarttag", "JobId": job_id, "State": state, "UserData": ""})
+        for _ in range(duplicates):
+            self.topic.publish(message)
+
+
+@contextmanager
+def world(folder: Path, jobs: Mapping[str, bytes], *, port: int = 0, sweep_seconds: float = 60.0) -> Iterator[World]:
+    """Start everything on loopback below ``folder``; stop all of it at the end.
+
+    Args:
+        folder: gets ``oss/`` (objects) and ``logs/`` (what the functions print).
+        jobs: job ID to the response MPS answers.
+        port: of the HTTP trigger; 0 for any.
+        sweep_seconds: between timer events.
+    """
+    with ExitStack() as stack:
+        mps = stack.enter_context(MpsStandIn(dict(jobs)))
+        oss = stack.enter_context(OssStandIn(folder / "oss"))
+        receivers = {name: stack.enter_context(Receiver(value)) for name, value in SECRETS.items()}
+        bucket = DirectoryStore(folder / "oss" / BUCKET)
+        bucket.put(SUBSCRIBERS, _subscribers(receivers))
+        environment = {
+            "MPS_ENDPOINT": mps.url,
+            "OSS_ENDPOINT": oss.url,
+            "OUTPUT_URL": f"oss://{BUCKET}/{PREFIX}",
+            "SUBSCRIBERS_URL": f"oss://{BUCKET}/{SUBSCRIBERS}",
+            "WEBHOOK_ALLOW_CIDRS": "127.0.0.0/8",
+            "ARCHIVE_SECRET": SECRETS["archive"],
+            "API_TOKENS": f"local:write:{hashlib.sha256(TOKEN.encode()).hexdigest()}",
+        }
+        functions = stack.enter_context(
+            FunctionCompute(_functions(environment), credentials=ROLE, logs=folder / "logs", region=REGION)
+        )
+        topic = Topic("smarttag-events", [FunctionTrigger(functions, CALLBACK)])
+        http = stack.enter_context(FcHttpTrigger(functions, API, port))
+        timer = stack.enter_context(Timer(functions, CALLBACK, sweep_seconds))
+        objects = folder / "oss" / BUCKET / PREFIX
+        yield World(mps, oss, topic, functions, http, receivers, timer, objects, folder / "logs")
+
+
+def _functions(environment: Mapping[str, str]) -> list[Function]:
+    shape = {"code": ROOT, "python": sys.executable, "environment": environment, "timeout": 300.0}
+    return [
+        Function(CALLBACK, "functions.mns_callback.handler", initializer="functions.mns_callback.initializer", **shape),
+        Function(API, "functions.http_api.handler", initializer="functions.http_api.initializer", **shape),
+    ]
+
+
+def _subscribers(receivers: Mapping[str, Receiver]) -> bytes:
+    """Return subscribers.json: a CMS told of everything, reviewers told of alerts, an archive that wants it all."""
+    entries = [
+        {"id": "cms", "secrets": [SECRETS["cms"]], "events": ["smarttag.job.*"]},
+        {"id": "review", "secrets": [SECRETS["review"]], "when": "alerts"},
+        {"id": "archive", "secrets": ["env:ARCHIVE_SECRET"], "events": ["smarttag.job.succeeded"], "payload": "full"},
+    ]
+    for entry in entries:
+        entry["url"] = f"{receivers[str(entry['id'])].url}/hooks/smarttag"
+    return orjson.dumps({"version": 1, "subscribers": entries}, option=orjson.OPT_INDENT_2)
