@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local.cloud import fc_http
+from local.cloud.background import Background
 from local.cloud.fc_http import Refusal
 from local.cloud.fc_instance import ACCOUNT_ID, Call, Function, Instance, Result
 from local.cloud.server import Request, Response
@@ -70,21 +71,19 @@ class FunctionCompute:
         self._logs = logs
         self._retry_delay = retry_delay
         self._tasks: set[str] = set()
-        self._pending: set[threading.Thread] = set()
-        self._changed = threading.Condition()
-        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._background = Background()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        self._stopping.set()
-        with self._changed:
-            instances, threads = list(self._all), list(self._pending)
+        self._background.stopping.set()
+        with self._lock:
+            instances = list(self._all)
         for instance in instances:
             instance.stop()
-        for thread in threads:
-            thread.join(5)
+        self._background.drain(5)
 
     def log(self, name: str) -> str:
         """Return everything the function's processes printed so far."""
@@ -112,21 +111,18 @@ class FunctionCompute:
         if len(event) > _ASYNC_LIMIT:
             raise Refusal(400, "InvalidArgument", "the payload of an asynchronous invocation exceeds 128 KB")
         request_id = _request_id()
-        thread = threading.Thread(target=self._run_async, args=(function, event, request_id), daemon=True)
-        with self._changed:
-            if self._stopping.is_set():
-                raise Refusal(503, "ServiceUnavailable", "the stand-in is stopping")
-            if task_id and f"{name}/{task_id}" in self._tasks:
+        with self._lock:
+            if f"{name}/{task_id}" in self._tasks:
                 raise Refusal(409, "StatefulAsyncInvocationAlreadyExists", f"task {task_id} was accepted before")
-            self._tasks.add(f"{name}/{task_id or request_id}")
-            self._pending.add(thread)
-            thread.start()
+            if task_id:
+                self._tasks.add(f"{name}/{task_id}")
+        if not self._background.start(self._run_async, function, event, request_id):
+            raise _stopping()
         return request_id
 
     def drain(self, seconds: float = 30.0) -> bool:
         """Wait until nothing runs in the background any more; False if it still does after ``seconds``."""
-        with self._changed:
-            return self._changed.wait_for(lambda: not self._pending, seconds)
+        return self._background.drain(seconds)
 
     def http(self, name: str, request: Request) -> Response:
         """Send ``request`` through the function's HTTP trigger."""
@@ -151,9 +147,9 @@ class FunctionCompute:
         return self._functions[name]
 
     def _take(self, function: Function, call: Call) -> Instance:
-        with self._changed:
-            if self._stopping.is_set():
-                raise Refusal(503, "ServiceUnavailable", "the stand-in is stopping")
+        with self._lock:
+            if self._background.stopping.is_set():
+                raise _stopping()
             if self._idle[function.name]:
                 return self._idle[function.name].pop()
             instance = Instance(function, call, self._logs / f"{function.name}.log")
@@ -161,8 +157,8 @@ class FunctionCompute:
         return instance
 
     def _give_back(self, name: str, instance: Instance) -> None:
-        with self._changed:
-            if instance.usable and not self._stopping.is_set():
+        with self._lock:
+            if instance.usable and not self._background.stopping.is_set():
                 self._idle[name].append(instance)
                 return
             self._all.discard(instance)
@@ -171,22 +167,18 @@ class FunctionCompute:
     def _run_async(self, function: Function, event: bytes, request_id: str) -> None:
         try:
             for attempt in range(function.retries + 1):
-                if attempt and self._stopping.wait(self._retry_delay(attempt)):
+                if attempt and self._background.stopping.wait(self._retry_delay(attempt)):
                     return
                 result = self.invoke(function.name, event, request_id=request_id, retry_count=attempt)
                 if not result.error_type:
                     break
-            if self._stopping.is_set():
+            if self._background.stopping.is_set():
                 return
             self.outcomes.append(AsyncOutcome(function.name, attempt + 1, result))
             if result.error_type and function.on_failure is not None:
                 self._to_destination(function, event, attempt + 1, result)
         except Refusal:
             pass  # the stand-in is stopping, or the destination does not take it: nobody is left to be told
-        finally:
-            with self._changed:
-                self._pending.discard(threading.current_thread())
-                self._changed.notify_all()
 
     def _to_destination(self, function: Function, event: bytes, attempts: int, result: Result) -> None:
         message = {
@@ -206,6 +198,10 @@ class FunctionCompute:
             function.on_failure(body)
         elif function.on_failure:
             self.invoke_async(function.on_failure, body)
+
+
+def _stopping() -> Refusal:
+    return Refusal(503, "ServiceUnavailable", "the stand-in is stopping")
 
 
 def _request_id() -> str:
