@@ -29,7 +29,7 @@ class Delivery:
 
 
 class Receiver(StandIn):
-    """Answers 204 to what it can verify, 401 to the rest.
+    """Answers 204 (or as told) to what it can verify, 401 to the rest.
 
     Two kinds of ``Fault`` are its own: ``drip-headers`` (do the work, send the head of ``response`` with a byte every
     ``seconds``) and ``endless`` (do the work, answer 200 with a gigabyte).
@@ -42,11 +42,13 @@ class Receiver(StandIn):
 
     Attributes:
         deliveries: in order of arrival.
+        answering: the answer to what is verified.
     """
 
     def __init__(self, secret: str, port: int = 0, context: ssl.SSLContext | None = None, delay: float = 0.0) -> None:
         super().__init__(port)
         self.deliveries: list[Delivery] = []
+        self.answering = Response(204)
         self._webhook = Webhook(secret)
         self._context = context
         self._delay = delay
@@ -84,7 +86,7 @@ class Receiver(StandIn):
         with self._lock:
             self.deliveries.append(Delivery(webhook_id, request.path, request.body, verified, request.headers))
         self.pause(self._delay)
-        return Response(204 if verified else 401)
+        return self.answering if verified else Response(401)
 
 
 class _WilderHandler(_Handler):

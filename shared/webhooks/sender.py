@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     import ssl
 
 DEADLINE = 15.0
-MOST_READ = 64 * 1024
+MOST_READ = 64 * 1024  # of an answer
+_KEPT = 4 * 1024
 _EXCERPT = 500
 _PIECE = 16 * 1024  # one TLS record: a longer write could wait more than once
 _GONE = 410
@@ -156,10 +157,14 @@ class Sender:
             connection.request("POST", target.path, body, {"host": target.authority, "connection": "close", **headers})
             response = connection.getresponse()
             closing.callback(response.close)
-            read = response.read(MOST_READ)
-            if response.length and len(read) < MOST_READ:
+            beginning = response.read(_KEPT)
+            # The rest is taken off the wire, so that an ordinary receiver is not cut off in mid-sentence, and dropped.
+            read = _KEPT
+            while read < MOST_READ and response.read(_PIECE):
+                read += _PIECE
+            if response.length and read < MOST_READ:
                 raise Unavailable(f"the answer {response.status} broke off")
-            return _Answer(response.status, read, response.getheader("retry-after"))
+            return _Answer(response.status, beginning, response.getheader("retry-after"))
 
     def _tls(self) -> ssl.SSLContext:
         """Return the one context: reading the certificate authorities costs more than a whole delivery."""
@@ -265,5 +270,5 @@ def _excerpt(body: bytes, secrets: tuple[str, ...]) -> str:
     for secret in secrets:
         if secret:
             text = text.replace(secret, "[redacted]")
-    printable = "".join(letter if letter.isprintable() else " " for letter in text[: 4 * _EXCERPT])
+    printable = "".join(letter if letter.isprintable() else " " for letter in text)
     return " ".join(printable.split())[:_EXCERPT]
