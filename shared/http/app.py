@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from werkzeug.exceptions import BadRequest, MethodNotAllowed, NotFound, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, MethodNotAllowed, NotFound, RequestEntityTooLarge
 from werkzeug.routing import BaseConverter, Map, MapAdapter, Rule
 from werkzeug.wrappers import Request, Response
 
@@ -27,8 +27,10 @@ MAX_TARGET = 4096  # bytes of path and query; likewise
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
-class _JobConverter(BaseConverter):
-    regex = r"(?!publish$)[^/]+"  # /jobs/publish is a route of its own, whatever the method
+class _Part(BaseConverter):
+    """One variable part of a path: whatever is no part of another route, so that each path knows its own methods."""
+
+    regex = r"(?!publish$|deliveries$)[^/]+"
     part_isolating = True
 
 
@@ -38,7 +40,7 @@ class App:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         rules = [Rule(_pattern(route.path), methods=[route.method], endpoint=route) for route in ROUTES]
-        self._map = Map(rules, converters={"job": _JobConverter}, merge_slashes=False, redirect_defaults=False)
+        self._map = Map(rules, converters={"part": _Part}, merge_slashes=False, redirect_defaults=False)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -58,7 +60,7 @@ class App:
             response = self._run(request, name, line)
         except RequestEntityTooLarge:
             response = _refuse(Problem(problems.TOO_LARGE), name)
-        except BadRequest:
+        except ClientDisconnected:
             response = _refuse(Problem(problems.MALFORMED, "The request ended before its body was complete."), name)
         except Exception as error:  # noqa: BLE001 - the last resort: a caller is always answered
             kind = problems.kind_of(error)
@@ -76,7 +78,9 @@ class App:
         _check_size(request)
         urls = self._map.bind("localhost", path_info=request.path)
         if request.method == "OPTIONS" and urls.allowed_methods():
-            return Response(status=204, headers={"Allow": _allow(urls)}, content_type="")
+            response = Response(status=204, headers={"Allow": _allow(urls)})
+            del response.headers["Content-Type"]
+            return response
         route, args = _match(urls, request.method)
         line |= {"route": route.path} | {key: text[:80] for key, text in args.items() if key != "token"}
         guard = self._parts.guard
@@ -101,7 +105,7 @@ def request_id(environ: Mapping[str, Any]) -> str:
 
 
 def _pattern(path: str) -> str:
-    return re.sub(r"\{(\w+)\}", lambda found: f"<{'job' if found[1] == 'jobId' else 'default'}:{found[1]}>", path)
+    return re.sub(r"\{(\w+)\}", r"<part:\1>", path)
 
 
 def _check_size(request: Request) -> None:

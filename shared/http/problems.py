@@ -52,6 +52,7 @@ URI_TOO_LONG = Kind(414, "uri-too-long", "Path and query too long", "Send at mos
 MEDIA = Kind(
     415, "unsupported-media-type", "Unsupported media type", "Send the body as 'Content-Type: application/json'."
 )
+RANGE = Kind(416, "range", "Range not satisfiable", "Ask for one range of bytes within the length in Content-Range.")
 HEADERS_TOO_LARGE = Kind(
     431, "headers-too-large", "Request headers too large", "Send at most 8192 bytes of headers in all."
 )

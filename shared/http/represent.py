@@ -5,9 +5,10 @@ from __future__ import annotations
 import gzip
 import hashlib
 
+from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from werkzeug.wrappers import Request, Response
 
-from shared.http.problems import NOT_ACCEPTABLE, Problem
+from shared.http.problems import NOT_ACCEPTABLE, RANGE, Problem
 
 REVALIDATE = "private, no-cache"
 NO_STORE = "no-store"
@@ -36,7 +37,10 @@ def answer(
     packed = _wants_gzip(request, body)
     if cache != NO_STORE:
         response.set_etag(hashlib.sha256(body).hexdigest() + ("-gzip" if packed else ""))
-        response.make_conditional(request, accept_ranges=not packed, complete_length=len(body))
+        try:
+            response.make_conditional(request, accept_ranges=not packed, complete_length=len(body))
+        except RequestedRangeNotSatisfiable:
+            raise Problem(RANGE, headers={"Content-Range": f"bytes */{len(body)}"}) from None
     if packed and response.status_code == status:
         response.set_data(gzip.compress(body, 6, mtime=0))
         response.headers["Content-Encoding"] = "gzip"

@@ -54,11 +54,10 @@ ARTIFACTS = {
     "manifest.json": Served(_JSON, shown=True),
 }
 _REPORT_HEADERS = {
-    # The report is one file with its own styles and script; whatever got into it reaches neither network nor origin.
+    # The report is one file without scripts; whatever got into it reaches neither the network nor this origin.
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data: blob:; "
-        "media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-        "sandbox allow-scripts allow-downloads allow-popups"
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'; sandbox allow-downloads allow-popups"
     ),
     "X-Frame-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",
