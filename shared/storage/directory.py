@@ -177,7 +177,7 @@ class DirectoryStore:
         with self._explained(folder):
             try:
                 with os.scandir(self._root / folder) as entries:
-                    names = sorted(map(_as_in_key, entries))
+                    names = sorted(filter(None, map(_as_in_key, entries)))
             except (FileNotFoundError, NotADirectoryError):
                 return
         for name in names:
@@ -217,11 +217,13 @@ def _elusive(key: str) -> Unavailable:
 
 
 def _as_in_key(entry: os.DirEntry[str]) -> str:
-    """Return the name as it stands in a key: with its slash, ``a/b`` sorts behind ``a-b``, as it must.
+    """Return the name as it stands in a key, empty for what is neither file nor folder.
 
-    Code points sort as UTF-8 bytes do.
+    With its slash, ``a/b`` sorts behind ``a-b``, as it must. Code points sort as UTF-8 bytes do.
     """
-    return f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
+    if entry.is_dir(follow_symlinks=False):
+        return f"{entry.name}/"
+    return entry.name if entry.is_file() else ""
 
 
 def _make_directories(folder: Path, depth: int) -> None:
