@@ -1,0 +1,105 @@
+"""What a person has to look at: deliveries given up, jobs that cannot be published, messages nobody understands."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from shared import keys
+from shared.errors import BadInput, ObjectNotFound
+from shared.keys import DELIVERY, PUBLISH, Owed
+from shared.storage import ObjectStore
+from shared.webhooks import events
+from shared.webhooks.outbox import Outbox, iso, surely
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One of them. ``name`` is its key below ``dead/`` without the suffix; ``facts`` is all that is known of it."""
+
+    name: str
+    facts: dict[str, Any]
+
+
+class DeadLetters:
+    """Buries, shows and replays.
+
+    Args:
+        store: holds them.
+        outbox: what is replayed is owed again, so a replay is as durable as a first delivery.
+    """
+
+    def __init__(self, store: ObjectStore, outbox: Outbox) -> None:
+        self._store = store
+        self._outbox = outbox
+
+    def bury_job(self, job_id: str, reason: str) -> None:
+        """Keep a job that cannot be published."""
+        facts = {"kind": PUBLISH, "jobId": job_id, "reason": reason, "deadAt": iso(self._outbox.now())}
+        surely(lambda: self._store.put(keys.dead_job(job_id), orjson.dumps(facts)))
+
+    def bury_notification(self, raw: bytes, reason: str) -> None:
+        """Keep a message as it came; burying it again changes nothing."""
+        digest = hashlib.sha256(raw).hexdigest()
+        raw_key = keys.dead_notification(digest, "raw")
+        surely(lambda: self._store.create(raw_key, raw, "application/octet-stream"))
+        facts = {"kind": "notification", "reason": reason, "bytes": len(raw), "deadAt": iso(self._outbox.now())}
+        self._outbox.fix(keys.dead_notification(digest, "json"), facts)
+
+    def names(self) -> Iterator[str]:
+        """Yield the names of all dead letters."""
+        for key in self._store.list(keys.DEAD):
+            if key.endswith(".json"):
+                yield key.removeprefix(keys.DEAD).removesuffix(".json")
+
+    def show(self, name: str) -> DeadLetter:
+        """Return one; ``ObjectNotFound`` if there is none of that name."""
+        facts = self._outbox.find(f"{keys.DEAD}{name}.json")
+        if facts is None:
+            raise ObjectNotFound(f"there is no dead letter {name[:200]!a}; smarttag dead list shows what there is")
+        return DeadLetter(name, facts)
+
+    def raw(self, name: str) -> bytes:
+        """Return a poison message as it came."""
+        return self._store.get(f"{keys.DEAD}{name}.raw")
+
+    def replay(self, name: str, notify: Callable[[bytes], None]) -> None:
+        """Owe it again, due now, and bury it no longer; if it fails again, it will be a new dead letter.
+
+        A delivery is sent with its id and body of old, in a new round; the same dead letter always names the same
+        round, so that nothing happens twice if this is interrupted and repeated.
+
+        Args:
+            name: which one.
+            notify: handles a poison message anew, now that the software or the world has changed, or raises.
+
+        Raises:
+            ObjectNotFound: there is none of that name.
+        """
+        facts = self.show(name).facts
+        if facts["kind"] == DELIVERY:
+            now = self._outbox.now()
+            round_ = keys.round_name(f"{name} {facts['deadAt']}")
+            self._outbox.owe(Owed(DELIVERY, facts["jobId"], facts["event"], facts["subscriber"], round_, now, now))
+        elif facts["kind"] == PUBLISH:
+            self.owe_job(facts["jobId"], facts.get("event", ""), wait=0)
+        elif facts["kind"] == "notification":
+            notify(self.raw(name))
+        else:
+            raise BadInput(f"dead letter {name} is of an unknown kind; it was written by another version")
+        for suffix in ("json", "raw"):
+            self._store.delete(f"{keys.DEAD}{name}.{suffix}")
+
+    def owe_job(self, job_id: str, hint: str, wait: float) -> str:
+        """Owe the publication of a job in ``wait`` seconds; return the entry's key."""
+        now = self._outbox.now()
+        known = hint if hint in events.NAMES else ""
+        due = now + int(wait * 1000)
+        owed = Owed(PUBLISH, keys.check_job_id(job_id), known, "", uuid.uuid4().hex[:16], now, due)
+        self._outbox.owe(owed)
+        return owed.key

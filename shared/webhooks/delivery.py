@@ -1,0 +1,263 @@
+"""Tell every subscriber of every event: the outbox, the subscribers and the sender put together."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
+
+import orjson
+
+from shared import keys
+from shared.errors import BadInput, ObjectNotFound, RelayError, SubscribersBroken
+from shared.keys import DELIVERY, FAN_OUT, Owed
+from shared.logs import log, log_error
+from shared.storage import ObjectStore
+from shared.webhooks import events, history
+from shared.webhooks.attempt import Attempts, Content, Directory, Sender
+from shared.webhooks.breaker import Breakers
+from shared.webhooks.dead import DeadLetters
+from shared.webhooks.lanes import side_by_side
+from shared.webhooks.outbox import LEASE, Outbox, iso
+from shared.webhooks.subscribers import Subscribers
+from shared.webhooks.sweep import Sweep, SweepReport
+
+_SAME = 600_000  # milliseconds: duplicates of a late fan-out this close together write the same entries
+_STATES = {"again": "owed", "busy": "duplicate", "done": "duplicate"}
+
+
+class Summarised(Protocol):
+    """A summary; ``shared.smarttag.model.Summary``."""
+
+    def to_json(self) -> bytes:
+        """Return the canonical JSON."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How one subscriber fared.
+
+    ``state``: delivered, owed (it will be tried again), skipped (``when`` does not hold), gone (410), dead, or
+    duplicate (done before, or being done by another worker). ``subscriber`` is ``*`` where nobody knows yet whom to
+    tell.
+    """
+
+    subscriber: str
+    state: str
+    detail: str = ""
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the JSON form."""
+        return {name: value for name, value in asdict(self).items() if value}
+
+
+class Deliveries:
+    """Everything about telling; see docs/decisions/0001-outbox.md. Safe to share between threads.
+
+    Args:
+        store: holds the jobs, the outbox and the dead.
+        output_url: ``OUTPUT_URL``, for the bodies.
+        subscribers: reads subscribers.json; raises ``SubscribersBroken``. None: webhooks are off.
+        sender: makes the attempts; None: webhooks are off.
+        clock: seconds since 1970.
+        rng: jitter.
+        threads: attempts at a time; of one subscriber at most four.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        output_url: str,
+        subscribers: Callable[[], Subscribers] | None,
+        sender: Sender | None,
+        *,
+        clock: Callable[[], float] = time.time,
+        rng: random.Random | None = None,
+        threads: int = 32,
+    ) -> None:
+        self._store = store
+        self._output_url = output_url
+        self._clock = clock
+        self._threads = threads
+        self._outbox = Outbox(store, clock, rng)
+        self._attempts: Attempts | None = None
+        if subscribers is not None and sender is not None:
+            self._attempts = Attempts(store, self._outbox, Directory(subscribers, clock), sender, clock)
+        self.dead = DeadLetters(store, self._outbox)
+
+    def told(self, job_id: str, status: str) -> bool:
+        """Say whether every subscriber of this event has been told or is owed it."""
+        if self._attempts is None:
+            return True
+        return self._outbox.end(Owed(FAN_OUT, job_id, _name(status), "", "0", 0, 0)) is not None
+
+    def tell(self, job_id: str, status: str, summary: Summarised, *, round: str = "0") -> tuple[Told, ...]:  # noqa: A002 - the protocol's word
+        """Owe the event to every subscriber that wants it, then make the first attempts side by side.
+
+        For a final status ``jobs/<jobId>/summary.json`` must stand before: later attempts read it.
+
+        Args:
+            job_id: the job.
+            status: as MPS spells it.
+            summary: what is told.
+            round: ``0``, or the ID of the request for a redelivery; the same ID names the same redelivery.
+
+        Raises:
+            RelayError: the store failed before everything was owed; to be called again.
+        """
+        if self._attempts is None:
+            return ()
+        content, fresh = self._fix_event(job_id, _name(status), summary)
+        return self._tell(self._attempts, content, round, fresh=fresh and round == "0")
+
+    def redeliver(self, job_id: str, subscriber_id: str | None, request_id: str) -> tuple[Told, ...]:
+        """Send the job's last event again, to one subscriber or to all who want it: same id, same body.
+
+        Raises:
+            ObjectNotFound: nothing was ever told of the job, or there is no such subscriber.
+        """
+        if self._attempts is None:
+            raise ObjectNotFound("webhooks are off: set SUBSCRIBERS_URL", jobId=job_id)
+        content = Content(self._store, job_id, history.last_event(self._store, job_id))
+        if subscriber_id is None:
+            return self._tell(self._attempts, content, request_id, fresh=False)
+        if self._attempts.directory.find(subscriber_id) is None:
+            shown = ascii(subscriber_id[:64])
+            raise ObjectNotFound(f"there is no subscriber {shown} in SUBSCRIBERS_URL", jobId=job_id, subscriber=shown)
+        owed = replace(self._fan_out(content, request_id), kind=DELIVERY, subscriber=subscriber_id)
+        self._outbox.owe(owed)
+        return self._first_attempts(self._attempts, (owed,), content, Breakers(self._store, self._clock))
+
+    def state(self, job_id: str) -> list[dict[str, Any]]:
+        """Return what became of every delivery of a job; see ``history.deliveries_of``."""
+        return history.deliveries_of(self._store, job_id)
+
+    def owed(self) -> list[dict[str, Any]]:
+        """Return all that is owed, soonest first: kind, jobId, event, subscriber, attempt, owedAt, nextTry."""
+        return history.outstanding(self._outbox)
+
+    def owe_job(self, job_id: str, hint: str) -> str:
+        """Owe the publication of a job, before it is tried; return the entry for ``settle_job``."""
+        return self.dead.owe_job(job_id, hint, wait=LEASE)
+
+    def settle_job(self, entry: str) -> None:
+        """Strike off what ``owe_job`` returned: the job has been published."""
+        owed = keys.parse_owed(entry)
+        if owed is not None:
+            self._outbox.strike(owed)
+
+    def bury_job(self, job_id: str, reason: str) -> None:
+        """Keep a job that cannot be published for a person to look at."""
+        self.dead.bury_job(job_id, reason)
+
+    def bury_notification(self, raw: bytes, reason: str) -> None:
+        """Keep a message that is none of ours, as it came."""
+        self.dead.bury_notification(raw, reason)
+
+    def sweep(self, publish: Callable[[str, str], None], deadline: float) -> SweepReport:
+        """Do what is due.
+
+        Args:
+            publish: publishes a job (job ID, hint); returns once that needs no further try, else raises.
+            deadline: seconds from now; nothing is begun that could outlast it.
+        """
+        attempts = self._attempts
+        sweep = Sweep(self._outbox, self._clock, publish, self._threads)
+        if attempts is not None and attempts.directory.readable():
+            breakers = Breakers(self._store, self._clock)
+            sweep.serve(
+                breakers,
+                fan_out=lambda owed: _ids(self._owe_all(attempts, replace(owed, due=self._outbox.now()), breakers)),
+                attempt=lambda owed: attempts.make(owed, Content(self._store, owed.job, owed.event), breakers)[0],
+            )
+        return sweep.run(deadline)
+
+    def _fix_event(self, job_id: str, name: str, summary: Summarised) -> tuple[Content, bool]:
+        """Fix the event unless that was done; what was fixed first is told to everybody."""
+        keys.check_job_id(job_id)
+        now = self._outbox.now()
+        loaded = orjson.loads(summary.to_json())
+        event = {"at": now, "body": events.make_event(job_id, name, iso(now), loaded, self._output_url)}
+        if name not in events.FINAL:
+            event["summary"] = loaded  # nothing else keeps it
+        if self._outbox.fix(keys.event(job_id, name), event):
+            return Content(self._store, job_id, name, event, loaded), True
+        return Content(self._store, job_id, name), False
+
+    def _fan_out(self, content: Content, round_: str) -> Owed:
+        """Name the fan-out by the time of the event where possible, so that duplicates write the same entries."""
+        now = self._outbox.now()
+        since = max(content.event()["at"], now - now % _SAME)
+        due = since + int(LEASE * 1000)
+        return Owed(FAN_OUT, content.job, content.name, "", keys.round_name(round_), since, due)
+
+    def _tell(self, attempts: Attempts, content: Content, round_: str, *, fresh: bool) -> tuple[Told, ...]:
+        fan_out = self._fan_out(content, round_)
+        end = None if fresh else self._outbox.end(fan_out)
+        if end is not None:
+            return tuple(Told(subscriber, "duplicate") for subscriber in end["subscribers"])
+        self._outbox.owe(fan_out)
+        breakers = Breakers(self._store, self._clock)
+        try:
+            owed = self._owe_all(attempts, fan_out, breakers)
+        except SubscribersBroken as error:
+            log_error("subscribers.broken", error, jobId=content.job)
+            return (Told("*", "owed", error.message),)
+        self._outbox.fix(fan_out.receipt, {"state": "told", **_ids(owed), "at": iso(self._outbox.now())})
+        self._outbox.strike(fan_out)
+        return self._first_attempts(attempts, owed, content, breakers)
+
+    def _owe_all(self, attempts: Attempts, fan_out: Owed, breakers: Breakers) -> tuple[Owed, ...]:
+        """Owe the event to whoever wants it, and to the broken, of whom nobody can say what they want."""
+        known = attempts.directory.now()
+        for broken in known.broken:
+            log("subscriber.broken", level=logging.ERROR, subscriber=broken.id, reason=broken.reason)
+        wanted = events.event_type(fan_out.event)
+        ids = [each.id for each in known.good if each.wants(wanted) and not breakers.gone(each.id, each.url)]
+        ids += [each.id for each in known.broken if not each.id.startswith("#")]  # those have no name to be owed by
+        owed = tuple(replace(fan_out, kind=DELIVERY, subscriber=each, number=1) for each in ids)
+        failures: list[RelayError] = []
+
+        def owe(each: Owed) -> None:
+            try:
+                self._outbox.owe(each)
+            except RelayError as error:
+                failures.append(error)
+
+        side_by_side([(each.subscriber, each) for each in owed], owe, threads=self._threads)
+        if failures:
+            raise failures[0]
+        return owed
+
+    def _first_attempts(
+        self, attempts: Attempts, owed: Sequence[Owed], content: Content, breakers: Breakers
+    ) -> tuple[Told, ...]:
+        told: dict[str, Told] = {}
+
+        def attempt(each: Owed) -> None:
+            state, detail = "owed", "it has failed too often of late"
+            try:
+                if breakers.allows(each.subscriber):
+                    state, detail = attempts.make(each, content, breakers)
+            except Exception as error:  # noqa: BLE001 - one subscriber's trouble is not the others'; it stays owed
+                log_error("delivery.failed", error, jobId=each.job, subscriber=each.subscriber)
+                detail = type(error).__name__
+            told[each.subscriber] = Told(each.subscriber, _STATES.get(state, state), detail)
+
+        side_by_side([(each.subscriber, each) for each in owed], attempt, threads=self._threads)
+        return tuple(told[each.subscriber] for each in owed)
+
+
+def _name(status: str) -> str:
+    if status not in events.NAMES:
+        shown = ascii(status[:40])
+        raise BadInput(f"{shown} is no status of a job that subscribers are told of", status=shown)
+    return events.NAMES[status]
+
+
+def _ids(owed: Sequence[Owed]) -> dict[str, list[str]]:
+    return {"subscribers": [each.subscriber for each in owed]}

@@ -1,0 +1,120 @@
+"""What subscribers are told: the event of one (job, status) and the bytes each of them receives. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from shared import keys
+from shared.webhooks.subscribers import Subscriber
+
+# MPS status to the last word of the event type, which also names the event in keys.
+NAMES = {"Success": "succeeded", "Fail": "failed", "Processing": "processing", "Submitted": "submitted"}
+FINAL = frozenset({"succeeded", "failed"})
+
+_LISTED = 10  # persons and alerts in a headline
+_MOST_USER_DATA = 4096  # bytes; MPS itself takes 1,024
+
+
+def event_type(name: str) -> str:
+    """Return the ``type`` of the body."""
+    return f"smarttag.job.{name}"
+
+
+def webhook_id(job_id: str, name: str) -> str:
+    """Return the ``webhook-id``: a function of job and status alone, so the same after any crash or re-run."""
+    return "msg_" + hashlib.sha256(f"{job_id}\n{name}".encode()).hexdigest()[:32]
+
+
+def make_event(job_id: str, name: str, timestamp: str, summary: dict[str, Any], output_url: str) -> dict[str, Any]:
+    """Return the thin body, at most 20 kB whatever the summary holds; ``output`` is None until there is any."""
+    data = {
+        "jobId": job_id,
+        "status": summary["status"],
+        "userData": cut(summary["userData"], _MOST_USER_DATA),
+        "headline": headline(summary),
+        "output": output(job_id, output_url) if name in FINAL else None,
+    }
+    return {"type": event_type(name), "timestamp": timestamp, "data": data}
+
+
+def make_body(event: dict[str, Any], subscriber: Subscriber, summary: Callable[[], dict[str, Any]]) -> bytes | None:
+    """Return the bytes for one subscriber as it is configured now; None if its ``when`` does not hold.
+
+    Args:
+        event: from ``make_event``.
+        subscriber: who is told.
+        summary: the whole summary, fetched only if it is needed.
+
+    Raises:
+        BadInput: ``when`` or ``select`` cannot be evaluated.
+    """
+    if subscriber.when is not None and not subscriber.matches(summary()):
+        return None
+    if subscriber.payload == "full" or subscriber.select is not None:
+        event = {**event, "data": {**event["data"], "summary": subscriber.selected(summary())}}
+    return canonical(event)
+
+
+def canonical(value: dict[str, Any]) -> bytes:
+    """Return the one JSON form of ``value``."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def headline(summary: dict[str, Any]) -> dict[str, Any]:
+    """Return what a receiver can act on without fetching anything; long names are cut, long lists too.
+
+    Shape: ``{title|null, message, mediaKind, durationMs|null, counts {...}, persons [{name, category, sensitive,
+    seenMs}] (named ones), alerts [{kind, name, detail}], classification {category1, category2}|null}``.
+    """
+    media, transcript, screen = summary["media"], summary["transcript"], summary["screenText"]
+    counts = {name: len(summary[name]) for name in ("persons", "tags", "concepts", "chapters", "alerts", "warnings")}
+    counts["speechSegments"] = transcript["segments"] if transcript else 0
+    counts["screenTexts"] = screen["distinct"] if screen else 0
+    named = [person for person in summary["persons"] if person["category"] != "unknown"]
+    best = summary["classifications"][:1]
+    return {
+        "title": summary["title"] and cut(summary["title"], 500),
+        "message": cut(summary["message"], 500),
+        "mediaKind": media["kind"],
+        "durationMs": media["durationMs"],
+        "counts": counts,
+        "persons": [
+            {
+                "name": cut(person["name"], 200),
+                "category": cut(person["category"], 100),
+                "sensitive": person["sensitive"],
+                "seenMs": person["seenMs"],
+            }
+            for person in named[:_LISTED]
+        ],
+        "alerts": [
+            {"kind": cut(alert["kind"], 100), "name": cut(alert["name"], 200), "detail": cut(alert["detail"], 300)}
+            for alert in summary["alerts"][:_LISTED]
+        ],
+        "classification": {part: cut(best[0][part], 100) for part in ("category1", "category2")} if best else None,
+    }
+
+
+def output(job_id: str, output_url: str) -> dict[str, str]:
+    """Return where the job's objects lie; the manifest lists all of them."""
+    base = output_url.rstrip("/") + "/"
+    names = {"summary": keys.SUMMARY, "report": "report.html", "manifest": keys.MANIFEST}
+    return {what: base + keys.artifact(job_id, name) for what, name in names.items()}
+
+
+def cut(text: str, most: int) -> str:
+    """Return the longest beginning of ``text`` that takes at most ``most`` bytes as JSON, cut ones ending in ``…``."""
+    if len(text) * 6 <= most or len(orjson.dumps(text[:most])) - 2 <= most >= len(text):
+        return text
+    low, high = 0, min(len(text), most)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if len(orjson.dumps(text[:middle])) - 2 <= most - len("…".encode()):
+            low = middle
+        else:
+            high = middle - 1
+    return text[:low] + "…"
