@@ -5,6 +5,7 @@ The page must stay small whatever a job holds, so every list has a limit and say
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -15,9 +16,8 @@ from shared.smarttag.model import Analysis, Concept, Person, ScreenTextItem, See
 from shared.smarttag.report import geometry
 
 T = TypeVar("T")
+_SHORT = 40  # characters of a value where a label is usual
 _ELLIPSIS = "…"
-_TO = "\N{EN DASH}"
-_TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 class Label(NamedTuple):
@@ -174,6 +174,15 @@ def headline(summary: Summary) -> str:
     return summary.title or who or " · ".join(about) or f"任务 {summary.jobId}"
 
 
+def seen_zh(summary: Summary, name: str) -> str:
+    """Say in Chinese how often and how long the person of an alert is seen; nothing where it has no times."""
+    found = (p for p in summary.persons if p.name == name and p.sensitive and p.firstMs is not None)
+    return "；".join(
+        f"出现 {p.appearanceCount} 次，首次 {geometry.clock(p.firstMs or 0)}，共{geometry.length_zh(p.seenMs)}"
+        for p in itertools.islice(found, 1)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Timeline:
     """The axis, the chapters above it, the speech, and everybody and everything that was seen."""
@@ -221,7 +230,7 @@ def bands(summary: Summary, span_ms: int, limits: Limits) -> Iterable[Band]:
 def _row(entry: Seen, span_ms: int, limits: Limits) -> Row:
     name, note, badge, style = _identity(entry)
     frame = entry.bestFrame if isinstance(entry, Person) else None
-    ranges = [f"{geometry.clock(start)}{_TO}{geometry.clock(end)}" for start, end in entry.appearances[: limits.ranges]]
+    ranges = [f"{geometry.clock(start)}–{geometry.clock(end)}" for start, end in entry.appearances[: limits.ranges]]
     return Row(
         name=visible(name, limits.name),
         note=visible(note, limits.name) if note else "",
@@ -241,7 +250,7 @@ def _row(entry: Seen, span_ms: int, limits: Limits) -> Row:
 
 def _identity(entry: Seen) -> tuple[str, str, Label | None, str]:
     if isinstance(entry, Person):
-        badge = CATEGORIES.get(entry.category) or Label(f"人物库 {entry.category[:40]}", "library")
+        badge = CATEGORIES.get(entry.category) or Label(f"人物库 {visible(entry.category, _SHORT)}", "library")
         style = "alert" if entry.sensitive else "unknown" if entry.category == "unknown" else "person"
         return entry.name, "", None if style == "unknown" else badge, style
     if isinstance(entry, Tag):
@@ -249,7 +258,7 @@ def _identity(entry: Seen) -> tuple[str, str, Label | None, str]:
     if isinstance(entry, Concept):
         levels = [level for level in (entry.level1, entry.level2) if level]
         name = entry.label or (levels.pop() if levels else "")
-        return name, " / ".join(levels), CONCEPTS.get(entry.kind) or Label(entry.kind[:40], ""), "concept"
+        return name, " / ".join(levels), CONCEPTS.get(entry.kind) or Label(visible(entry.kind, _SHORT), ""), "concept"
     raise TypeError(type(entry).__name__)
 
 
@@ -258,24 +267,24 @@ def _facts(entry: Seen) -> Iterable[tuple[Label, str]]:
         yield Label("最高置信度", "best score"), f"{entry.bestScore:.3f}"
     if isinstance(entry, Person):
         if entry.shots:
-            shots = (f"{_shot(s)} {n}{_TIMES}" for s, n in list(entry.shots.items())[:8])
+            shots = (f"{_shot(s)} {n}×" for s, n in list(entry.shots.items())[:8])
             yield Label("景别", "shots"), "，".join(shots)
         if entry.bestFrame:
             yield Label("最佳画面", "best frame"), geometry.clock(entry.bestFrame.timestampMs)
     if isinstance(entry, Concept) and entry.knowledge:
         for key, value in list(entry.knowledge.items())[:8]:
             if isinstance(value, str | int | float) and value != "":
-                yield Label(key[:40], ""), str(value)
+                yield Label(visible(key, _SHORT), ""), str(value)
 
 
 def _shot(scene: str) -> str:
-    return SHOTS[scene].zh if scene in SHOTS else scene[:40]
+    return SHOTS[scene].zh if scene in SHOTS else visible(scene, _SHORT)
 
 
 def _corners(box: dict[str, Any]) -> str:
     """Write a face box as the vendor gave it, corner to corner."""
     points = (box.get("leftTop"), box.get("rightBottom"))
-    return f" {_TO} ".join(f"({', '.join(str(n)[:12] for n in p[:2])})" for p in points if isinstance(p, list | tuple))
+    return " – ".join(f"({', '.join(str(n)[:12] for n in p[:2])})" for p in points if isinstance(p, list | tuple))
 
 
 def by_time(items: Sequence[ScreenTextItem], limit: int) -> list[ScreenTextItem]:

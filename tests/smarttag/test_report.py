@@ -1,0 +1,384 @@
+"""The report as text: what it says, what it never lets in, and how large it may grow."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.smarttag import analyse
+from shared.smarttag.model import Analysis, Link, Summary, TextTag, Transcript, TypeState
+from shared.smarttag.report import MAX_BYTES, geometry, render, view
+from tests.smarttag import report_samples as samples
+
+ROOT = Path(__file__).parents[2]
+RECORDED = sorted((ROOT / "local" / "recorded").glob("*.json"))
+ANY_TEXT = st.text(st.characters(), min_size=1, max_size=300)
+
+
+class Page(HTMLParser):
+    """What a parser sees: every element with its attributes, and the text by itself."""
+
+    def __init__(self, html: bytes) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, tuple[tuple[str, str | None], ...]]] = []
+        self.parts: list[str] = []
+        self.feed(html.decode())
+        self.close()
+        self.text = "".join(self.parts)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, tuple(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.parts.append(data)
+
+    def attributes(self, tag: str, name: str) -> list[str]:
+        return [value or "" for seen, attrs in self.elements if seen == tag for key, value in attrs if key == name]
+
+
+def changed(analysis: Analysis, **fields: object) -> Analysis:
+    return dataclasses.replace(analysis, summary=dataclasses.replace(analysis.summary, **fields))  # type: ignore[arg-type]  # any field
+
+
+# Escaping
+
+
+@settings(max_examples=60, deadline=None)
+@given(ANY_TEXT)
+def test_a_name_is_text_wherever_it_stands(name: str) -> None:
+    """The same job with a plain name has exactly the same elements and attributes."""
+    hostile, plain = (Page(render(samples.small(text), ("summary.json",))) for text in (name, "plain"))
+    assert hostile.elements == plain.elements
+    assert hostile.text.count(view.visible(name, 240)) >= 20
+
+
+@pytest.mark.parametrize("name", samples.HOSTILE)
+def test_known_tricks_are_text(name: str) -> None:
+    hostile, plain = Page(render(samples.small(name))), Page(render(samples.small("plain")))
+    assert hostile.elements == plain.elements
+    assert view.visible(name, 240) in hostile.text
+
+
+@given(ANY_TEXT)
+def test_a_shown_text_can_stand_in_html_and_be_seen(text: str) -> None:
+    shown = view.visible(text, 100)
+    assert shown.strip()
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", shown)
+    assert len(shown) <= max(101, 8 * len("U+10FFFF "))
+
+
+def test_invisible_names_are_spelt_out() -> None:
+    assert view.visible("\u200b\u2060", 240) == "U+200B U+2060"
+    assert view.visible("", 240) == "—"
+
+
+def test_only_web_addresses_become_links() -> None:
+    urls = (
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "//evil.example",
+        "oss://bucket/key",
+        "https://a.example/b c",
+        "ftp://a.example",
+        " https://a.example",
+    )
+    page = Page(
+        render(
+            changed(
+                samples.small(),
+                links=tuple(
+                    Link("Process", "file", url) for url in (*urls, "https://a.example/?a=1&b=2", "HTTP://a.example/x")
+                ),
+            )
+        )
+    )
+    outside = [href for href in page.attributes("a", "href") if not href.startswith("#")]
+    assert outside == ["https://a.example/?a=1&b=2", "HTTP://a.example/x"]
+    assert [rel.split() for rel in page.attributes("a", "rel")] == [["noreferrer", "noopener"]] * 2
+    assert all(url in page.text for url in urls)
+
+
+def test_nothing_is_loaded_and_nothing_runs() -> None:
+    page = Page(render(samples.small(), ("summary.json", "subtitles.vtt", "report.html")))
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"script", "img", "iframe", "object", "embed", "form", "base", "video", "audio", "source"}
+    assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in page.attributes("meta", "content")
+    assert page.attributes("link", "href") == ["data:,"]
+    assert [a for _, attrs in page.elements for a, _ in attrs if a.startswith("on")] == []
+    assert page.attributes("html", "lang") == ["zh-CN"]
+    assert [href for href in page.attributes("a", "href") if href.startswith("./")] == [
+        "./summary.json",
+        "./subtitles.vtt",
+    ]
+    targets = {href[1:] for href in page.attributes("a", "href") if href.startswith("#")}
+    assert targets <= {value for _, attrs in page.elements for key, value in attrs if key == "id"}
+
+
+# What it says
+
+
+def test_the_documented_job() -> None:
+    page = Page(
+        render(analyse((ROOT / "local/recorded/documented.json").read_bytes(), "88c6ca184c0e47098a5b665e2a126797"))
+    )
+    text = " ".join(page.text.split())
+    assert "一段约 48.16 秒的视频。识别出 2 位人物，另有 8 张未知人脸。归类为资讯／社会资讯。" in text
+    for said in (
+        "12.12 s 25.2% 5×",
+        "4.52 s 9.4% 2×",
+        "公寓 场景",
+        "2.24 s 4.7% 1×",
+        "▲ 政治人物 politician",
+        "0.688",
+        "先进性",
+    ):
+        assert said in text
+    assert "任务未返回语音识别结果（ASR）" in text
+
+
+@pytest.mark.parametrize("recorded", RECORDED, ids=lambda path: path.stem)
+def test_every_recorded_job_has_a_small_page(recorded: Path) -> None:
+    analysis = analyse(recorded.read_bytes(), "88c6ca184c0e47098a5b665e2a126797")
+    html = render(analysis)
+    assert view.visible(view.headline(analysis.summary), 240) in Page(html).text
+    assert len(html) <= MAX_BYTES
+
+
+@pytest.mark.parametrize(
+    ("analysis", "said"),
+    [
+        (
+            samples.bare("Fail", message="InvalidFile"),
+            "分析失败，没有可用结果。 The job failed; there is no result to show.InvalidFile",
+        ),
+        (samples.bare("Processing"), "任务尚未完成，本页只是此刻的快照。"),
+        (samples.bare("Submitted"), "任务尚未完成，本页只是此刻的快照。"),
+        (samples.bare("Success"), "任务已完成，但没有返回任何结果。"),
+        (samples.bare("Melted"), "Melted"),
+        (samples.image(), "一张图片。识别出 2 位人物。"),
+        (changed(samples.bare(), types={"OCR": TypeState(1, "invalid")}), "部分结果无法解析：OCR。"),
+        (changed(samples.bare(), types={"VideoLabel": TypeState(1, "empty")}), "画面已分析，未发现人物或标签。"),
+        (samples.small(), "万立骏"),
+    ],
+)
+def test_each_state_is_said_plainly(analysis: Analysis, said: str) -> None:
+    assert said in " ".join(Page(render(analysis)).text.split())
+
+
+def test_no_speech_recognised_is_not_the_same_as_none_asked_for() -> None:
+    silent = Analysis(changed(samples.small(), transcript=Transcript(0, 0, 0, "")).summary, (), ())
+    absent = Analysis(changed(samples.small(), transcript=None).summary, None, ())
+    assert "语音已识别，未听到任何话语。" in Page(render(silent)).text
+    assert "任务未返回语音识别结果（ASR）" in Page(render(absent)).text
+
+
+def test_an_image_shows_scores_and_boxes_and_no_axis() -> None:
+    page = Page(render(samples.image()))
+    text = " ".join(page.text.split())
+    assert "万立骏 ▲ 政治人物 politician 0.958 近景(455, 51) – (1117, 389)" in text
+    assert not page.attributes("path", "d")
+    assert "0:00" not in text
+
+
+def test_rows_are_headers_of_a_real_table_and_alerts_carry_words() -> None:
+    page = Page(render(samples.small()))
+    assert page.attributes("th", "scope").count("row") >= 5
+    assert "▲ 政治人物" in page.text
+    assert all("style" not in dict(attrs) or tag in ("i", "table") for tag, attrs in page.elements)
+
+
+# Geometry
+
+
+def bars(path: str) -> list[tuple[int, int]]:
+    """Read the bars back from a path."""
+    found, at = [], 0
+    for gap, width in re.findall(r"m(-?\d+) [08]h(\d+)", path):
+        start = at + int(gap)
+        at = start + int(width)
+        found.append((start, at))
+    return found
+
+
+spans = st.integers(1, 10**9)
+moments = st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=60)
+
+
+@given(spans, moments)
+def test_bars_lie_where_the_times_say(span: int, fractions: list[tuple[float, float]]) -> None:
+    """Every range is covered, and nothing is drawn farther than the least width from a range."""
+    ranges = sorted((int(min(pair) * span), int(max(pair) * span)) for pair in fractions)
+    drawn = bars(geometry.path(ranges, span))
+    scale = geometry.COLUMNS / span
+    near = geometry.HAIR + 1
+    for start, end in ranges:
+        assert any(left <= start * scale + near and end * scale - near <= right for left, right in drawn)
+    for left, right in drawn:
+        assert 0 <= left < right <= geometry.COLUMNS
+        assert any(abs(start * scale - left) <= near for start, _ in ranges)
+        assert any(abs(end * scale - right) <= near for _, end in ranges)
+    assert all(after[0] - before[1] >= geometry.HAIR for before, after in pairwise(drawn))
+
+
+@given(st.integers(0, 10**12))
+def test_ticks_are_few_even_and_inside(span: int) -> None:
+    axis = geometry.axis(span)
+    assert 1 <= len(axis.ticks) <= 10
+    assert all(0 <= tick.percent <= 100 for tick in axis.ticks)
+    assert len({tick.label for tick in axis.ticks}) == len(axis.ticks)
+    assert all(
+        abs((after.percent - before.percent) - axis.stepPercent) < 0.01 for before, after in pairwise(axis.ticks)
+    )
+
+
+@pytest.mark.parametrize(
+    ("ms", "clock", "length"),
+    [
+        (0, "0:00.00", "0.00 s"),
+        (12_120, "0:12.12", "12.12 s"),
+        (59_994, "0:59.99", "59.99 s"),
+        (59_996, "1:00.00", "60.00 s"),
+        (185_000, "3:05.00", "3 min 05 s"),
+        (3_599_999, "1:00:00.00", "1 h 00 min"),
+        (7_325_500, "2:02:05.50", "2 h 02 min"),
+        (-1_500, "-0:01.50", None),
+    ],
+)
+def test_times_are_written_for_people(ms: int, clock: str, length: str | None) -> None:
+    assert geometry.clock(ms) == clock
+    assert length is None or geometry.length(ms) == length
+
+
+# Size
+
+
+def test_80_rows_and_12000_ranges_are_shown_in_full() -> None:
+    analysis = samples.large()
+    html = render(analysis)
+    page = Page(html)
+    assert len(html) < MAX_BYTES
+    drawn = [bars(path) for path in page.attributes("path", "d")]
+    assert len(drawn) == 80 + 1  # and the speech
+    assert sum(len(row) for row in drawn[1:]) == 12_000
+    assert "未显示" not in page.text
+
+
+def test_more_is_capped_and_counted() -> None:
+    html = render(samples.large(rows=600, ranges=400, lines=20_000))
+    page = Page(html)
+    text = " ".join(page.text.split())
+    assert len(html) <= MAX_BYTES
+    rows = page.attributes("th", "scope").count("row") - 1  # the speech
+    left_out = [int(n.replace(",", "")) for n in re.findall(r"另有 ([\d,]+) 行", text)]
+    assert sum(left_out) + rows == 600
+    assert "summary.json" in text
+    lines = int(re.search(r"另有 ([\d,]+) 句未显示", text)[1].replace(",", ""))  # type: ignore[index]  # it is said
+    assert lines + len([1 for tag, attrs in page.elements if tag == "time"]) == 20_000
+
+
+def test_a_sensitive_person_is_never_left_out_for_room() -> None:
+    summary = samples.large(rows=400, ranges=2).summary
+    hidden = samples.person("要复核的人", ((0, 40),), "sensitive")
+    page = Page(render(samples.analysis(dataclasses.replace(summary, persons=(*summary.persons, hidden)))))
+    assert "要复核的人" in page.text
+
+
+@pytest.mark.parametrize("length", [10_000, 3_000_000])
+def test_monstrous_texts_stay_within_the_limit(length: int) -> None:
+    monster = "<&>\"'" * (length // 5)
+    analysis = samples.small(*(monster + str(i) for i in range(3)))
+    many = dataclasses.replace(analysis.summary, textTags=tuple(TextTag("t", (monster,) * 300) for _ in range(300)))
+    assert len(render(dataclasses.replace(analysis, summary=many))) <= MAX_BYTES
+
+
+# Purity
+
+
+def test_the_same_bytes_in_another_process() -> None:
+    program = (
+        "import sys; from tests.smarttag import report_samples as s; from shared.smarttag.report import render;"
+        "sys.stdout.buffer.write(render(s.large(), ('summary.json',)))"
+    )
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", program], cwd=ROOT, env={"PYTHONHASHSEED": seed}, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert runs[0] == runs[1] == render(samples.large(), ("summary.json",))
+
+
+def test_two_reports_share_nothing() -> None:
+    alone = render(samples.small("second"))
+    render(samples.small("job-A-secret"), ("a.json",))
+    after = render(samples.small("second"))
+    assert after == alone
+    assert b"job-A-secret" not in after
+
+
+# Colours
+
+TEXT = [
+    *((ink, ground) for ink in ("ink", "muted", "accent", "alert", "good") for ground in ("page",)),
+    *((ink, ground) for ink in ("ink", "muted", "alert") for ground in ("hover", "sheet", "alert-bg")),
+    *((ink, "wait-bg") for ink in ("ink", "muted")),
+    ("ink", "chip"),
+    ("accent", "hover"),
+    ("alert-bg", "alert"),
+]
+SHAPES = [
+    (bar, ground)
+    for bar in ("person", "unknown", "tag", "concept", "speech", "alert")
+    for ground in ("sheet", "hover", "page")
+]
+
+
+def palettes() -> list[dict[str, str]]:
+    """Return the colours of the light, dark and printed page."""
+    css = (ROOT / "shared/smarttag/report/report.css").read_text("utf-8")
+    return [
+        dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
+        for block in re.findall(r":root \{(.*?)\}", css, re.DOTALL)
+    ]
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast ratio of WCAG 2.2."""
+
+    def luminance(colour: str) -> float:
+        channels = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("palette", palettes(), ids=["light", "dark", "print"])
+def test_colours_can_be_told_apart(palette: dict[str, str]) -> None:
+    weak = [(a, b, contrast(palette[a], palette[b])) for a, b in TEXT if contrast(palette[a], palette[b]) < 4.5]
+    faint = [(a, b, contrast(palette[a], palette[b])) for a, b in SHAPES if contrast(palette[a], palette[b]) < 3]
+    assert (weak, faint) == ([], [])
+
+
+def test_every_palette_names_every_colour() -> None:
+    light, dark, printed = (palette.keys() for palette in palettes())
+    css = (ROOT / "shared/smarttag/report/report.css").read_text("utf-8")
+    assert light == dark
+    assert set(re.findall(r"var\(--([\w-]+)\)", css)) - {"step"} == set(light)
+    assert printed == light
+
+
+def test_an_empty_summary_needs_no_detail() -> None:
+    """Every part of the page copes with the least summary there can be."""
+    least = Summary("", "", "", "", samples.bare().summary.media)
+    assert render(Analysis(least, None, ())).startswith(b"<!doctype html>")
