@@ -62,10 +62,12 @@ class StandIn:
 
     Attributes:
         requests: every request received, in order of arrival, faulty ones included.
+        connections: how many connections were accepted.
     """
 
     def __init__(self, port: int = 0) -> None:
         self.requests: list[Request] = []
+        self.connections = 0
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -122,13 +124,13 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, owner: StandIn, port: int) -> None:
         self.owner = owner
-        self.connections: set[socket.socket] = set()
+        self.open: set[socket.socket] = set()
         super().__init__(("127.0.0.1", port), _Handler)
 
     def server_close(self) -> None:
         """Close kept-alive connections too: a service that is down answers nobody."""
         super().server_close()
-        for connection in tuple(self.connections):
+        for connection in tuple(self.open):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
@@ -145,10 +147,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         super().setup()
-        self.server.connections.add(self.connection)
+        self.server.open.add(self.connection)
+        self.server.owner.connections += 1
 
     def finish(self) -> None:
-        self.server.connections.discard(self.connection)
+        self.server.open.discard(self.connection)
         super().finish()
 
     def _serve(self) -> None:
@@ -194,8 +197,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _write(self, response: Response, piece: bytes) -> None:
         if not self._started:
-            self.send_response(response.status)
-            headers = {"Content-Length": str(len(response.body)), **response.headers}
+            self.send_response_only(response.status)
+            headers = {"Date": self.date_time_string(), "Content-Length": str(len(response.body)), **response.headers}
             for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()

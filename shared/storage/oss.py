@@ -27,6 +27,7 @@ from shared.storage.oss_errors import Taken, explain_refusal
 
 T = TypeVar("T")
 _PAGE = 1000  # keys per listing request, the most OSS gives
+_PIECE = 1 << 16  # bytes of a download between two looks at the clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,11 @@ class OssStore:
         found = self._describe(key)
         if found is None:
             return None
-        age = (parsedate_to_datetime(found.headers["Date"]) - found.last_modified).total_seconds()
-        return ObjectInfo(key, found.content_length, found.etag.strip('"'), found.content_type or "", max(0.0, age))
+        try:
+            age = (parsedate_to_datetime(found.headers["Date"]) - found.last_modified).total_seconds()
+            return ObjectInfo(key, found.content_length, found.etag.strip('"'), found.content_type or "", max(0.0, age))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            raise Unavailable(f"OSS described {key} without date, time or etag; check OSS_ENDPOINT", key=key) from None
 
     def list(self, prefix: str, start_after: str = "") -> Iterator[str]:
         """See ``ObjectStore.list``."""
@@ -150,7 +154,7 @@ class OssStore:
         answer = self._client.get_object(request, readwrite_timeout=self._patience(deadline))
         pieces = []
         with answer.body:
-            for piece in answer.body.iter_bytes(block_size=1 << 18):
+            for piece in answer.body.iter_bytes(block_size=_PIECE):
                 pieces.append(piece)
                 if time.monotonic() > deadline:
                     raise TimedOut(f"OSS sends {key} too slowly; try again", key=key)

@@ -13,7 +13,7 @@ from shared.storage import ObjectStore
 from shared.storage.directory import DirectoryStore
 from shared.storage.oss import Limits, OssStore
 
-QUICK = Limits(connect=2, read=2, total=6, backoff=0.01)
+QUICK = Limits(connect=5, read=5, total=20, backoff=0.01)
 
 
 @pytest.fixture
