@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -15,7 +16,7 @@ import orjson
 from local.cloud.accounts import ROLE
 from local.cloud.fc import Function, FunctionCompute
 from local.cloud.fc_triggers import FcHttpTrigger, Timer
-from local.cloud.mns import FunctionTrigger, Topic
+from local.cloud.mns import Topic
 from local.cloud.mps import MpsStandIn
 from local.cloud.oss import BUCKET, REGION, OssStandIn
 from local.cloud.receiver import Receiver
@@ -89,7 +90,8 @@ def world(folder: Path, jobs: Mapping[str, bytes], *, port: int = 0, sweep_secon
         functions = stack.enter_context(
             FunctionCompute(_functions(environment), credentials=ROLE, logs=folder / "logs", region=REGION)
         )
-        topic = Topic("smarttag-events", [FunctionTrigger(functions, CALLBACK)])
+        topic = stack.enter_context(Topic("smarttag-events"))
+        topic.to_function(partial(functions.invoke_async, CALLBACK))
         http = stack.enter_context(FcHttpTrigger(functions, API, port))
         timer = stack.enter_context(Timer(functions, CALLBACK, sweep_seconds))
         objects = folder / "oss" / BUCKET / PREFIX

@@ -23,6 +23,7 @@ from shared.storage import ObjectStore
 if TYPE_CHECKING:
     from shared.smarttag.model import Artifact, Summary
     from shared.webhooks.delivery import Deliveries
+    from shared.webhooks.sweep import SweepReport
 
 FINAL = frozenset({"Success", "Fail"})
 QUERY_SECONDS = 40.0  # one QuerySmarttagJob with its retries; the service itself answers in well under a second
@@ -87,12 +88,16 @@ class Pipeline:
         store: where artifacts go.
         source: where responses come from.
         deliveries: the outbox.
+        query_seconds: for one query with its retries.
     """
 
-    def __init__(self, store: ObjectStore, source: JobSource, deliveries: Deliveries) -> None:
+    def __init__(
+        self, store: ObjectStore, source: JobSource, deliveries: Deliveries, *, query_seconds: float = QUERY_SECONDS
+    ) -> None:
         self._store = store
         self._source = source
         self._deliveries = deliveries
+        self._query_seconds = query_seconds
 
     def receive(self, messages: Iterable[Message], *, request_id: str, deadline: float) -> tuple[Outcome, ...]:
         """Handle every message on its own.
@@ -105,7 +110,7 @@ class Pipeline:
         Raises:
             Deferred: after all were tried, if any is worth retrying.
         """
-        outcomes = [self._one(message, request_id, deadline) for message in messages]
+        outcomes = [outcome for message in messages for outcome in self._one(message, request_id, deadline)]
         if any(outcome.outcome == "deferred" for outcome in outcomes):
             raise Deferred(outcomes)
         return tuple(outcomes)
@@ -137,13 +142,13 @@ class Pipeline:
         """Ask the service now and summarise its answer; nothing is stored."""
         from shared.smarttag import summarise
 
-        return summarise(self._source.query(keys.check_job_id(job_id), QUERY_SECONDS), job_id)
+        return summarise(self._source.query(keys.check_job_id(job_id), self._query_seconds), job_id)
 
     def stored(self, job_id: str, name: str) -> bytes:
         """Return one artifact's bytes; ``ObjectNotFound`` if the job left none of that name."""
         return self._store.get(keys.artifact(job_id, name))
 
-    def sweep(self, deadline: float) -> object:
+    def sweep(self, deadline: float) -> SweepReport:
         """Work off what is due, for at most ``deadline`` seconds."""
         return self._deliveries.sweep(self._retry, deadline)
 
@@ -151,20 +156,20 @@ class Pipeline:
         if not self._is_done(job_id, hint):
             self.publish(job_id, hint=hint)
 
-    def _one(self, message: Message, request_id: str, deadline: float) -> Outcome:
+    def _one(self, message: Message, request_id: str, deadline: float) -> Iterator[Outcome]:
         match message:
             case Skipped():
-                return Outcome("", "skipped", message.reason)
+                yield Outcome("", "skipped", message.reason)
             case Poison():
-                return self._bury(message)
+                yield self._bury(message)
             case Sweep():
-                return Outcome("", "published", f"sweep: {self.sweep(deadline)}")
+                log("outbox.swept", **self.sweep(deadline).counts)
             case JobChanged():
-                return self._job(message.job_id, hint=message.state, round="0")
+                yield self._job(message.job_id, hint=message.state, round="0")
             case Publish(redeliver=True):
-                return self._job(message.job_id, hint="", round=message.request_id or request_id)
+                yield self._job(message.job_id, hint="", round=message.request_id or request_id)
             case Publish():
-                return self._job(message.job_id, hint="", round="0")
+                yield self._job(message.job_id, hint="", round="0")
 
     def _job(self, job_id: str, *, hint: str, round: str) -> Outcome:  # noqa: A002 - the outbox's word
         try:
@@ -199,14 +204,17 @@ class Pipeline:
         return Outcome("", "poison", poison.reason)
 
     def _is_done(self, job_id: str, hint: str) -> bool:
-        return hint in FINAL and self._deliveries.told(job_id, hint)
+        """Say whether nothing is left to do. Without webhooks everybody counts as told, so the manifest decides."""
+        if hint not in FINAL or not self._deliveries.told(job_id, hint):
+            return False
+        return self._store.head(keys.artifact(job_id, keys.MANIFEST)) is not None
 
     def _response(self, job_id: str) -> tuple[bytes, bool]:
         """Return the response and whether it is fresh: the first final one stored wins over asking again."""
         try:
             return self._store.get(keys.artifact(job_id, keys.RESPONSE)), False
         except ObjectNotFound:
-            return self._source.query(job_id, QUERY_SECONDS), True
+            return self._source.query(job_id, self._query_seconds), True
 
     def _progress(self, job_id: str, hint: str, summary: Summary) -> Published:
         if hint in FINAL:

@@ -94,7 +94,8 @@ class Relay:
 
     def redeliver(self, job_id: str, subscriber_id: str, *, request_id: str) -> dict[str, Any]:
         """Send to one subscriber again, with the same id and body."""
-        return self.outbox.redeliver(job_id, subscriber_id, request_id)
+        (told,) = self.outbox.redeliver(job_id, subscriber_id, request_id)
+        return {"jobId": job_id, **told.to_dict()}
 
     def accept(self, message: bytes) -> list[dict[str, Any]]:
         """Handle a pushed notification as the event function would."""
@@ -119,8 +120,10 @@ class Relay:
         """What is owed to whom."""
         from shared.webhooks.delivery import Deliveries
 
-        subscribers = None if self.settings.subscribers is None else self._subscribers
-        return Deliveries(self.store, _url(self.settings.output), subscribers, lambda: self._sender)
+        url = _url(self.settings.output)
+        if self.settings.subscribers is None:
+            return Deliveries(self.store, url, None, None)
+        return Deliveries(self.store, url, self._subscribers, self._sender)
 
     @cached_property
     def invoker(self) -> Invoker:
