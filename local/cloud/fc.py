@@ -27,6 +27,7 @@ from shared.credentials import Credentials
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+__all__ = ["AsyncOutcome", "Function", "FunctionCompute", "Refusal", "Result"]
 _ASYNC_LIMIT = 128 * 1024
 
 

@@ -27,6 +27,10 @@ from types import SimpleNamespace
 from typing import Any, NoReturn
 
 _MAX_LOG_BYTES = 131072
+_KEPT = {
+    *("FC_FUNC_CODE_PATH", "FC_FUNCTION_MEMORY_SIZE", "FC_RUNTIME_VERSION", "FC_ACCOUNT_ID", "FC_FUNCTION_HANDLER"),
+    *("FC_FUNCTION_NAME", "FC_SERVICE_NAME", "FC_VER_ID", "FC_QUALIFIER", "FC_REGION", "FC_INSTANCE_ID"),
+}
 _LENGTHS = struct.Struct("!II")
 _request_id = "-"
 
@@ -92,7 +96,13 @@ def _configure_logging() -> None:
     handler.setFormatter(_Formatter())
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(os.environ.pop("FC_SERVER_LOG_LEVEL", "INFO"))
+    root.setLevel(os.environ.get("FC_SERVER_LOG_LEVEL", "INFO"))
+
+
+def _clear_environment() -> None:
+    """Remove what the runtime removes before user code: every other ``FC_*``, a function's own settings included."""
+    for name in [name for name in os.environ if name.startswith(("FC_", "_FC_")) and name not in _KEPT]:
+        del os.environ[name]
 
 
 def _on_sigterm(_signal: int, _frame: object) -> NoReturn:
@@ -163,6 +173,7 @@ def main() -> None:
     channel.set_inheritable(False)
     sys.path[0] = os.environ["FC_FUNC_CODE_PATH"]
     _configure_logging()
+    _clear_environment()
     signal.signal(signal.SIGTERM, _on_sigterm)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # a crash loses no line
