@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import orjson
 
 from shared import keys
-from shared.errors import BadInput, ObjectNotFound, RelayError, SubscribersBroken
+from shared.errors import BadInput, ObjectNotFound, RelayError
 from shared.keys import DELIVERY, FAN_OUT, Owed
 from shared.logs import log, log_error
 from shared.storage import ObjectStore
@@ -107,7 +107,7 @@ class Deliveries:
             round: ``0``, or the ID of the request for a redelivery; the same ID names the same redelivery.
 
         Raises:
-            RelayError: the store failed before everything was owed; to be called again.
+            RelayError: the store failed before anything was owed; to be called again.
         """
         if self._attempts is None:
             return ()
@@ -204,10 +204,10 @@ class Deliveries:
         breakers = Breakers(self._store, self._clock)
         try:
             owed = self._owe_all(attempts, fan_out, breakers)
-        except SubscribersBroken as error:
-            log_error("subscribers.broken", error, jobId=content.job)
+            self._outbox.fix(fan_out.receipt, {"state": "told", **_ids(owed), "at": iso(self._outbox.now())})
+        except RelayError as error:  # subscribers.json or the store: the sweep goes on from the entry
+            log_error("fanout.failed", error, jobId=content.job)
             return (Told("*", "owed", error.message),)
-        self._outbox.fix(fan_out.receipt, {"state": "told", **_ids(owed), "at": iso(self._outbox.now())})
         self._outbox.strike(fan_out)
         return self._first_attempts(attempts, owed, content, breakers)
 

@@ -43,6 +43,7 @@ class MemoryStore:
         self.gate = gate
         self._clock = clock
         self._lag = lag
+        self._rooms: dict[str, set[str]] = {}  # keys by their first part, so that a list costs what it finds
         self._past: list[frozenset[str]] = []
         self._lock = threading.Lock()
 
@@ -77,7 +78,7 @@ class MemoryStore:
     def list(self, prefix: str, start_after: str = "") -> Iterator[str]:
         with self._step("list", prefix):
             lag = self._lag() if self._lag else 0
-            names = self._past[-lag] if 0 < lag <= len(self._past) else frozenset(self.objects)
+            names = self._past[-lag] if 0 < lag <= len(self._past) else self._rooms.get(_room(prefix), set())
             found = sorted(key for key in names if key.startswith(prefix) and key > start_after)
         for number, key in enumerate(found):
             if number and number % 1000 == 0:
@@ -87,12 +88,18 @@ class MemoryStore:
     def delete(self, key: str) -> None:
         with self._step("delete", key):
             self._remember()
+            self._rooms.get(_room(key), set()).discard(key)
             self.objects.pop(key, None)
         self.gate("delete", key, "after")
 
     def under(self, prefix: str) -> list[str]:
         """Return the keys under ``prefix`` without counting as a call."""
-        return sorted(key for key in self.objects if key.startswith(prefix))
+        return sorted(key for key in self._rooms.get(_room(prefix), ()) if key.startswith(prefix))
+
+    def lose(self, key: str) -> None:
+        """Forget an object without counting as a call."""
+        self._rooms.get(_room(key), set()).discard(key)
+        self.objects.pop(key, None)
 
     def _step(self, what: str, key: str) -> threading.Lock:
         self.gate(what, key, "before")
@@ -101,11 +108,17 @@ class MemoryStore:
 
     def _write(self, key: str, body: bytes, content_type: str) -> None:
         self._remember()
+        self._rooms.setdefault(_room(key), set()).add(key)
         self.objects[key] = Stored(body, content_type, self._clock())
 
     def _remember(self) -> None:
         if self._lag:
             self._past = [*self._past[-9:], frozenset(self.objects)]
+
+
+def _room(key: str) -> str:
+    parts = key.split("/", 2)
+    return parts[1] if parts[0] == "jobs" and len(parts) > 1 else parts[0]
 
 
 class Receivers:

@@ -1,0 +1,103 @@
+"""``smarttag dead``: what was given up, looked at and sent again."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from shared.errors import BadInput
+from shared.notifications import JobChanged, Poison, Publish, parse
+from shared.webhooks.dead import DeadLetter, DeadLetters
+from shared.wiring import relay
+
+app = typer.Typer(help="Deliveries, jobs and messages that were given up.", no_args_is_help=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Name = Annotated[str, typer.Argument(help="As shown by smarttag dead list.")]
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:  # noqa: FBT002 - typer's way to a flag
+    """List all dead letters with their reasons. Settings come from the environment."""
+    dead = _dead()
+    letters = [dead.show(name) for name in dead.names()]
+    if as_json:
+        print(json.dumps([_plain(letter) for letter in letters]))
+        return
+    table = Table("name", "since", "reason", title=f"{len(letters)} dead letters")
+    for letter in letters:
+        reason = letter.facts["reason"]
+        table.add_row(_escape(letter.name), letter.facts["deadAt"][:19].replace("T", " "), _escape(reason))
+    Console().print(table if letters else "There are no dead letters.")
+
+
+@app.command()
+def show(name: Name, as_json: AsJson = False) -> None:  # noqa: FBT002 - typer's way to a flag
+    """Show one dead letter: every attempt and its reason, or the message as it came."""
+    dead = _dead()
+    letter = dead.show(name)
+    facts = _plain(letter)
+    if letter.facts["kind"] == "notification":
+        facts["message"] = dead.raw(name).decode(errors="backslashreplace")
+    if as_json:
+        print(json.dumps(facts))
+        return
+    console = Console()
+    attempts = facts.pop("attempts", [])
+    for what, value in facts.items():
+        console.print(f"{what}: {value!s}", markup=False)
+    if attempts:
+        table = Table("attempt", "at", "status", "ms", "error", "answer")
+        for each in attempts:
+            fields = ("attempt", "at", "status", "durationMs", "error", "excerpt")
+            table.add_row(*(_escape(str(each[what])) if each.get(what) is not None else "" for what in fields))
+        console.print(table)
+
+
+@app.command()
+def replay(
+    names: Annotated[list[str] | None, typer.Argument(help="As shown by smarttag dead list.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Replay all of them.")] = False,  # noqa: FBT002 - typer's way to a flag
+    as_json: AsJson = False,  # noqa: FBT002 - typer's way to a flag
+) -> None:
+    """Owe dead letters again: the next sweep sends them, with the same id and body as before."""
+    if every == bool(names):
+        raise typer.BadParameter("name dead letters, or say --all")
+    dead = _dead()
+    chosen = list(dead.names()) if every else names or []
+    for name in chosen:
+        dead.replay(name, lambda raw: _again(dead, raw))
+        if not as_json:
+            print(f"owed again: {name}")
+    if as_json:
+        print(json.dumps({"owed": chosen}))
+
+
+def _again(dead: DeadLetters, raw: bytes) -> None:
+    """Read a message anew; owe the jobs it is about."""
+    messages = parse(raw)
+    for message in messages:
+        if isinstance(message, Poison):
+            raise BadInput(f"the message is still not understood ({message.reason}); correct its sender")
+    for message in messages:
+        if isinstance(message, JobChanged | Publish):
+            dead.owe_job(message.job_id, getattr(message, "state", ""), wait=0)
+
+
+def _dead() -> DeadLetters:
+    return relay(os.environ).outbox.dead
+
+
+def _plain(letter: DeadLetter) -> dict[str, Any]:
+    return {"name": letter.name, **letter.facts}
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape("".join(letter if letter.isprintable() else " " for letter in text))

@@ -1,0 +1,29 @@
+"""``smarttag outbox``: what is owed, to whom, since when, and when it is tried next."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from shared.wiring import relay
+
+
+def outbox(
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array.")] = False,  # noqa: FBT002 - typer's way to a flag
+) -> None:
+    """Show what is owed: deliveries, fan-outs and publications, soonest first. Settings come from the environment."""
+    entries = relay(os.environ).outbox.owed()
+    if as_json:
+        print(json.dumps(entries))
+        return
+    table = Table("job", "what", "to", "attempt", "owed since", "next try", title=f"{len(entries)} owed")
+    for entry in entries:
+        what = f"{entry['kind']} {entry.get('event', '')}".strip()
+        since, due = (entry[name][:19].replace("T", " ") for name in ("owedAt", "nextTry"))
+        table.add_row(entry["jobId"], what, entry.get("subscriber", ""), str(entry["attempt"]), since, due)
+    Console().print(table if entries else "Nothing is owed.")
