@@ -14,6 +14,8 @@ import sys
 import zipfile
 from pathlib import Path
 
+from shared.smarttag import report
+
 ROOT = Path(__file__).parents[1]
 RUNTIME = "3.10"
 SOURCE_ONLY = ("aliyun-fc2", "aliyun-python-sdk-core")  # published without wheels; both are pure Python
@@ -44,6 +46,7 @@ def build(output: Path, python: str = RUNTIME) -> Path:
         shutil.copytree(ROOT / room, package / room, ignore=shutil.ignore_patterns("__pycache__"))
     for path in DEAD_WEIGHT:
         shutil.rmtree(package / path, ignore_errors=True)
+    report.precompile(package)
     _compile(package, python)
     return _zip(package, output / "smarttag-relay.zip")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from shared.smarttag import analyse
 from shared.smarttag.model import Analysis, Link, Summary, TextTag, Transcript, TypeState
-from shared.smarttag.report import MAX_BYTES, geometry, render, view
+from shared.smarttag.report import MAX_BYTES, geometry, precompile, render, view
 from tests.smarttag import report_samples as samples
 
 ROOT = Path(__file__).parents[2]
@@ -382,3 +383,18 @@ def test_an_empty_summary_needs_no_detail() -> None:
     """Every part of the page copes with the least summary there can be."""
     least = Summary("", "", "", "", samples.bare().summary.media)
     assert render(Analysis(least, None, ())).startswith(b"<!doctype html>")
+
+
+def test_the_packaged_template_is_compiled_beforehand(tmp_path: Path) -> None:
+    """A copy without template sources writes the same page: nothing is left to parse at a cold start."""
+    shutil.copytree(ROOT / "shared", tmp_path / "shared", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "tests" / "smarttag", tmp_path / "tests" / "smarttag")
+    precompile(tmp_path)
+    for source in ("report.html.j2", "report.css"):
+        (tmp_path / "shared" / "smarttag" / "report" / source).unlink()
+    program = (
+        "import sys; sys.path.insert(0, '.'); from tests.smarttag import report_samples as s;"
+        "from shared.smarttag.report import render; sys.stdout.buffer.write(render(s.small()))"
+    )
+    run = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, check=True)
+    assert run.stdout == render(samples.small())

@@ -178,7 +178,7 @@ def seen_zh(summary: Summary, name: str) -> str:
     """Say in Chinese how often and how long the person of an alert is seen; nothing where it has no times."""
     found = (p for p in summary.persons if p.name == name and p.sensitive and p.firstMs is not None)
     return "；".join(
-        f"出现 {p.appearanceCount} 次，首次 {geometry.clock(p.firstMs or 0)}，共{geometry.length_zh(p.seenMs)}"
+        f"出现 {p.appearanceCount} 次，首次 {geometry.clock(p.firstMs or 0)}，共 {geometry.length_zh(p.seenMs)}"
         for p in itertools.islice(found, 1)
     )
 
