@@ -1,0 +1,119 @@
+"""What docs/webhooks.md shows to receivers works as it stands there."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from shared.smarttag import summarise
+from shared.webhooks import events
+from shared.webhooks.guard import Guard
+from shared.webhooks.outbox import SCHEDULE
+from shared.webhooks.signing import sign
+from shared.webhooks.subscribers import parse
+from tests.webhooks.net import SECRET
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "webhooks.md").read_text()
+OTHER = "whsec_" + base64.b64encode(b"somebody else's secret, also long").decode()
+BODY = '{"type":"smarttag.job.succeeded","data":{"jobId":"任务"}}'.encode()
+JOB = "88c6ca184c0e47098a5b665e2a126797"
+
+NODE_MAIN = """
+const body = require("node:fs").readFileSync(0);
+try { verify(process.env.SECRET, process.env, body); } catch (error) { process.exit(1); }
+"""
+
+
+def sample(language: str, position: int = 0) -> str:
+    return str(re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)[position])
+
+
+def in_python(secret: str, headers: dict[str, str], body: bytes) -> bool:
+    space: dict[str, Any] = {}
+    exec(compile(sample("python"), "webhooks.md", "exec"), space)  # noqa: S102 - our own page
+    try:
+        return bool(space["verify"](secret, headers, body) == json.loads(body))
+    except ValueError:
+        return False
+
+
+def in_node(secret: str, headers: dict[str, str], body: bytes) -> bool:
+    return run([shutil.which("node") or "node", "-e", sample("js") + NODE_MAIN], secret, headers, body)
+
+
+def run(command: list[str], secret: str, headers: dict[str, str], body: bytes) -> bool:
+    environment = {**os.environ, **headers, "SECRET": secret}
+    ran = subprocess.run(command, input=body, env=environment, capture_output=True, check=False, timeout=60)
+    assert not ran.stderr, ran.stderr
+    return ran.returncode == 0
+
+
+@pytest.mark.parametrize("verifies", [in_python, pytest.param(in_node, marks=pytest.mark.needs("node"))])
+def test_the_sample_accepts_what_is_ours_and_nothing_else(
+    verifies: Callable[[str, dict[str, str], bytes], bool],
+) -> None:
+    now = int(time.time())
+
+    def headers(*secrets: str, at: int = now) -> dict[str, str]:
+        signature = sign(secrets, "msg_1", at, BODY)
+        return {"webhook-id": "msg_1", "webhook-timestamp": str(at), "webhook-signature": signature}
+
+    assert verifies(SECRET, headers(SECRET), BODY)
+    assert verifies(SECRET, headers(OTHER, SECRET), BODY), "during a rotation"
+    assert not verifies(SECRET, headers(OTHER), BODY)
+    assert not verifies(SECRET, headers(SECRET), BODY + b" ")
+    assert not verifies(SECRET, headers(SECRET, at=now - 400), BODY)
+    assert not verifies(SECRET, headers(SECRET, at=now + 400), BODY)
+    assert not verifies(SECRET, {**headers(SECRET), "webhook-id": "msg_2"}, BODY)
+    for odd in ("", "garbage", "v1", "v1,", "v1,abc", "v1,a,b", "v2," + headers(SECRET)["webhook-signature"][3:]):
+        assert not verifies(SECRET, {**headers(SECRET), "webhook-signature": odd}, BODY), odd
+    assert not verifies(SECRET, {**headers(SECRET), "webhook-timestamp": "now"}, BODY)
+
+
+def test_the_example_body_has_the_shape_of_the_real_one() -> None:
+    response = (ROOT / "local" / "recorded" / "documented.json").read_bytes()
+    summary = orjson.loads(summarise(response, JOB).to_json())
+    real = events.make_event(JOB, "succeeded", "2026-11-22T08:30:00Z", summary, "oss://media-results/smarttag")
+    shown = json.loads(sample("json"))
+    assert shown == real
+    assert f"webhook-id: {events.webhook_id(JOB, 'succeeded')}" in PAGE
+
+
+def test_the_example_subscribers_are_good() -> None:
+    env = dict.fromkeys(("CMS_WEBHOOK_SECRET", "REVIEW_WEBHOOK_SECRET", "INDEXER_WEBHOOK_SECRET"), SECRET)
+    subscribers = parse(sample("json", 1).encode(), {**env, "REVIEW_TOKEN": "Bearer x"}, Guard().check_url)
+    assert not subscribers.broken
+    assert [subscriber.id for subscriber in subscribers.good] == ["cms", "review-desk", "indexer"]
+
+
+def test_the_examples_of_when_are_good() -> None:
+    section = PAGE.split("| told of | `when` |\n|---|---|\n")[1].split("\n\n")[0]
+    expressions = re.findall(r"\| `{1,2}([^|]*?[^`])`{1,2}(?: \||\s\()", section)
+    assert len(expressions) == 4
+    entries = [
+        {"id": f"s{number}", "url": "https://a.example.com/", "secrets": [SECRET], "when": expression}
+        for number, expression in enumerate(expressions)
+    ]
+    body = orjson.dumps({"version": 1, "subscribers": entries})
+    subscribers = parse(body, {}, Guard().check_url)
+    assert not subscribers.broken
+    summary = orjson.loads(summarise((ROOT / "local" / "recorded" / "documented.json").read_bytes(), JOB).to_json())
+    assert [subscriber.matches(summary) for subscriber in subscribers.good] == [False, True, False, False]
+
+
+def test_the_schedule_shown_is_the_schedule() -> None:
+    units = {"min": 60, "h": 3600}
+    text = PAGE.split("**The schedule.**")[1].split("after the one before")[0]
+    assert tuple(int(n) * units[unit] for n, unit in re.findall(r"(\d+)\s+(min|h)\b", text)) == SCHEDULE
