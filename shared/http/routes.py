@@ -28,7 +28,7 @@ from shared.logs import log_error
 PATIENCE = 2.0  # seconds a single request waits for its turn to query
 POLL_SECONDS = 15
 MAX_JOBS = 1000
-_SUBSCRIBER = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_SUBSCRIBER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _JOB_ID = "1 to 64 characters of A-Z, a-z, 0-9, _ and -"
 _PATH_SAFE = "/:@!$&'()*+,;=-._~"
 _JSON = "application/json"
@@ -199,7 +199,7 @@ def redeliver_one(call: Call) -> Response:
     """Send to one subscriber again."""
     job_id, subscriber_id = call.job_id, call.args["subscriberId"]
     if not _SUBSCRIBER.fullmatch(subscriber_id):
-        raise Problem(MALFORMED, "A subscriber ID is 1 to 64 characters of A-Z, a-z, 0-9, _, . and -.")
+        raise Problem(MALFORMED, "A subscriber ID is 1 to 64 characters of A-Z, a-z, 0-9, _ and -.")
     return call.json(call.service.redeliver(job_id, subscriber_id, request_id=call.request_id))
 
 

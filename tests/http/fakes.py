@@ -113,7 +113,8 @@ class FakeService:
     def deliveries(self, job_id: str) -> list[dict[str, Any]]:
         if job_id != DONE:
             return []
-        return [{"subscriber": "cms", "status": "Success", "state": "delivered", "attempts": [], "nextTry": None}]
+        delivery = {"event": "smarttag.job.succeeded", "webhookId": "msg_1", "subscriber": "cms", "round": "0"}
+        return [{**delivery, "state": "delivered", "attempts": [], "nextTry": None}]
 
     def redeliver(self, job_id: str, subscriber_id: str, *, request_id: str) -> dict[str, Any]:
         assert request_id

@@ -1,0 +1,42 @@
+"""schemathesis, all checks and stateful, against the API on a loopback socket.
+
+``HTTP_FUZZ_EXAMPLES=300 pytest tests/http/test_fuzz.py -s`` makes well over 5,000 requests.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from shared import logs
+from tests.http.fakes import WRITE, FakeService, make_app, serving
+
+EXAMPLES = os.environ.get("HTTP_FUZZ_EXAMPLES", "8")
+
+
+def test_no_request_makes_the_api_break_its_word(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    logs.set_up("INFO", stream)
+    command = [Path(sys.executable).with_name("schemathesis"), "--config-file", Path(__file__).with_suffix(".toml")]
+    with serving(make_app(FakeService())) as url:
+        options = ["--checks", "all", "--max-examples", EXAMPLES, "--seed", "1", "--no-color", "--continue-on-failure"]
+        done = subprocess.run(
+            [*command, "run", f"{url}/openapi.json", "-H", f"Authorization: Bearer {WRITE}", *options],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
+    sys.stdout.write(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Operations:       8 selected / 8 total" in done.stdout, "all but the description itself"
+    assert re.search(r"✅ Stateful", done.stdout)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert len(lines) > 200
+    assert {line["level"] for line in lines} <= {"INFO"}
+    assert {line["status"] for line in lines if line["event"] == "http.request"} >= {200, 400, 401, 404, 405}
