@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
-import sys
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from system import JOB, System, fault, message, system
 
-ALLOW = (ipaddress.ip_network("127.0.0.0/8"),)
+ALLOW = (ip_network("127.0.0.0/8"),)
 DOCUMENTED = Path("local/recorded/documented.json").read_bytes()
 KINDS = ("answer", "reset", "reset-after", "stall", "stall-after", "cut")
 
