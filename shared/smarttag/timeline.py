@@ -16,24 +16,26 @@ def rows(analysis: Analysis) -> bytes:
     ``_id`` is a hash of job and row; rows that are alike in everything are told apart by a running number. So the same
     job always has the same rows, in whatever order the vendor listed them, and loading them again replaces them.
     """
-    job, user_data = analysis.summary.jobId, analysis.summary.userData
+    summary = analysis.summary
+    # The keys are in order, and user data, the same in every row, is encoded once: "_id" < ... < "toMs" < "userData".
+    rest = b',"userData":%s}\n' % orjson.dumps(summary.userData)
     alike: Counter[bytes] = Counter()
     lines = []
-    for occurrence in sorted(analysis.occurrences, key=_order):
+    for seen in sorted(analysis.occurrences, key=_order):
         row = {
-            "fromMs": occurrence.fromMs,
-            "group": occurrence.group,
-            "jobId": job,
-            "kind": occurrence.kind,
-            "name": occurrence.name,
-            "score": occurrence.score,
-            "toMs": occurrence.toMs,
+            "fromMs": seen.fromMs,
+            "group": seen.group,
+            "jobId": summary.jobId,
+            "kind": seen.kind,
+            "name": seen.name,
+            "score": seen.score,
+            "toMs": seen.toMs,
         }
-        content = orjson.dumps(list(row.values()))
-        row["_id"] = sha256(b"%s %d" % (content, alike[content])).hexdigest()[:32]
-        row["userData"] = user_data
-        alike[content] += 1
-        lines.append(orjson.dumps(row, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE))
+        content = orjson.dumps(row)[1:-1]
+        number = alike[content]
+        alike[content] = number + 1
+        identity = sha256(b"%d,%s" % (number, content)).hexdigest()[:32].encode()
+        lines.append(b'{"_id":"%s",%s%s' % (identity, content, rest))
     return b"".join(lines)
 
 

@@ -104,7 +104,7 @@ def _runs(line: str) -> list[_Unit]:
         if runs and not lead and (width == 0 or before == _ZERO_WIDTH_JOINER or (width == 1 and runs[-1].narrow)):
             runs[-1].text += char
             runs[-1].width += width
-            runs[-1].last = kind if width else runs[-1].last
+            runs[-1].last = kind
         else:
             runs.append(_Unit(lead, char, width, kind, kind, width == 1))
         lead, before = "", char

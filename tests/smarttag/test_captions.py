@@ -129,7 +129,8 @@ def test_srt_has_no_escape_so_look_alikes_stand_in() -> None:
 
 def test_line_ends_and_blank_lines_become_one_line_end() -> None:
     assert shown(vtt(say("\r\none\r\n\r\n \t\r\ntwo\n"))) == ["one\ntwo"]
-    assert shown(vtt(say("one\x85\u2028\v\f\u2029two"))) == ["one\ntwo"]
+    for end in "\r\n\v\f\x1c\x1d\x1e\x85\u2028\u2029":
+        assert shown(vtt(say(f"one{end}\u200d{end}two"))) == ["one\ntwo"]
     assert transcript(say("one\r\n\r\ntwo")) == b"[00:00:01] one two\n"
 
 
@@ -278,7 +279,13 @@ def test_lines_fit_and_tear_nothing(text: str) -> None:
         ("他说" + "很" * 14 + "——对", ["他说" + "很" * 8, "很" * 6 + "——对"]),
         ("啊" + "！" * 20, ["啊" + "！" * 15, "！" * 5]),
         ("爱" * 15 + "👩‍👩‍👧👍🏽🇨🇳e\u0301", ["爱" * 10, "爱" * 5 + "👩‍👩‍👧👍🏽🇨🇳e\u0301"]),
+        ("爱" * 8 + "👩‍👩‍👧" + "爱" * 8, ["爱" * 8 + "👩‍👩‍👧", "爱" * 8]),
+        ("か" * 8 + "か\u3099。" + "か" * 8, ["か" * 8 + "か\u3099。", "か" * 8]),
         ("ｱｲｳ" * 20, ["ｱｲｳ" * 20]),
+        ("a" * 9 + " " + "b" * 9 + "\u00a0" + "c" * 9 + " " + "d" * 9, ["aaaaaaaaa bbbbbbbbb\u00a0ccccccccc", "d" * 9]),
+        ("说" * 8 + '"对"' + "说" * 8, ["说" * 8 + '"对"说', "说" * 7]),
+        ('the one said "yes" and the other "no"', ['the one said "yes"', 'and the other "no"']),
+        ("x" * 31 + " ! yes", ["x" * 31, "! yes"]),
     ],
     ids=[
         "just fits",
@@ -293,7 +300,13 @@ def test_lines_fit_and_tear_nothing(text: str) -> None:
         "dashes",
         "nothing but marks",
         "emoji",
+        "joined emoji",
+        "voiced kana",
         "half-width run",
+        "no-break space",
+        "straight quotes",
+        "quotes between words",
+        "mark that does not fit",
     ],
 )
 def test_where_lines_break(line: str, expected: list[str]) -> None:

@@ -118,9 +118,9 @@ def test_the_same_appearance_in_two_jobs_is_two_rows_and_user_data_names_nothing
 
 def test_lines_end_only_where_rows_end() -> None:
     odd = Occurrence("person", 'a\nb\r\u2028\x00"<\\-->', "", 0, 1, None)
-    body = rows(analysis(odd, odd))
+    body = rows(analysis(odd, odd, user_data='"\n\u2028'))
     assert body.count(b"\n") == 2
-    assert [row["name"] for row in read(body)] == [odd.name, odd.name]
+    assert [(row["name"], row["userData"]) for row in read(body)] == [(odd.name, '"\n\u2028')] * 2
 
 
 def test_the_documented_duckdb_commands_load_twice_and_answer_as_printed(tmp_path: Path) -> None:
