@@ -180,7 +180,9 @@ class MpsClient:
         return path, {**headers, "Accept-Encoding": "identity", "User-Agent": "smarttag-relay"}
 
     def _explain(self, job_id: str, failure: Exception) -> RetryableError:
-        if isinstance(failure, self._urllib3.exceptions.TimeoutError | TimeoutError):
+        kinds = self._urllib3.exceptions
+        refused = isinstance(failure, kinds.NewConnectionError)  # a kind of time-out, to urllib3
+        if not refused and isinstance(failure, (kinds.TimeoutError, TimeoutError)):
             return TimedOut(f"MPS at {self._endpoint} did not answer for job {job_id} in time; try again", jobId=job_id)
         return Unavailable(
             f"MPS at {self._endpoint} could not be reached for job {job_id} ({type(failure).__name__}); try again, "
