@@ -102,11 +102,10 @@ class Sender:
             deadline: seconds for everything together: DNS, connect, TLS, request and answer.
         """
         started = time.monotonic()
-        signature = ""
         try:
             signature = sign(subscriber.secrets, webhook_id, timestamp, body)
             headers = {
-                **subscriber.headers,
+                **{name.lower(): value for name, value in subscriber.headers.items()},
                 "content-type": "application/json",
                 "user-agent": "smarttag-relay",
                 "webhook-id": webhook_id,
@@ -154,7 +153,7 @@ class Sender:
                 sock = closing.enter_context(self._tls().wrap_socket(sock, server_hostname=target.host))
             connection = HTTPConnection(target.host, target.port)
             connection.sock = _Line(sock, ends)
-            connection.request("POST", target.path, body, {"host": target.authority, "connection": "close", **headers})
+            connection.request("POST", target.path, body, {**headers, "host": target.authority, "connection": "close"})
             response = connection.getresponse()
             closing.callback(response.close)
             beginning = response.read(_KEPT)
@@ -174,10 +173,11 @@ class Sender:
             return self._context
 
 
-class _Line:
+class _Line(io.RawIOBase):
     """As much of a socket as ``http.client`` uses; each wait is given what is left until the deadline."""
 
     def __init__(self, sock: socket.socket, ends: float) -> None:
+        super().__init__()
         self._sock = sock
         self._ends = ends
 
@@ -187,17 +187,7 @@ class _Line:
             self._sock.sendall(data[start : start + _PIECE])
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_Incoming(self._sock, self._ends))
-
-    def close(self) -> None:
-        """Leave the socket to ``_post``, which opened it."""
-
-
-class _Incoming(io.RawIOBase):
-    def __init__(self, sock: socket.socket, ends: float) -> None:
-        super().__init__()
-        self._sock = sock
-        self._ends = ends
+        return io.BufferedReader(self)
 
     def readable(self) -> bool:
         return True
@@ -205,6 +195,9 @@ class _Incoming(io.RawIOBase):
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # typeshed: any buffer
         self._sock.settimeout(_left(self._ends))
         return self._sock.recv_into(buffer)
+
+    def close(self) -> None:
+        """Leave the socket to ``_post``, which opened it and still reads the answer's body."""
 
 
 @contextlib.contextmanager
