@@ -360,7 +360,10 @@ def test_a_redelivery_sends_the_final_event() -> None:
 
 
 def test_the_log_of_a_job_shows_attempts_and_the_next_try() -> None:
-    world = World(reader(subscriber("a"), subscriber("b"), Broken("c", "url is missing")), lambda who, _b: OK if who == "a" else FAILED)
+    world = World(
+        reader(subscriber("a"), subscriber("b"), Broken("c", "url is missing")),
+        lambda who, _b: OK if who == "a" else FAILED,
+    )
     world.tell()
     a, b, c = world.deliveries.state("job1")
 
@@ -444,7 +447,9 @@ def test_a_sweep_costs_what_is_due_not_what_ever_was() -> None:
     for history in (0, 300):
         for number in range(history):
             later.store.put(f"jobs/old{number}/deliveries/succeeded/to/a/0/receipt.json", b"{}")
-            later.store.put(f"outbox/{int(START * 1000) + 10**9 + number:013d}/delivery~old{number}~succeeded~a~0~01~1", b"{}")
+            later.store.put(
+                f"outbox/{int(START * 1000) + 10**9 + number:013d}/delivery~old{number}~succeeded~a~0~01~1", b"{}"
+            )
         later.store.calls.clear()
         later.sweep(400)
         costs.append(len(later.store.calls))

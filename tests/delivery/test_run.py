@@ -1,0 +1,204 @@
+"""Many jobs, many faults, days of schedule: every delivery is made, or dead with its reasons."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from tests.delivery.memory_store import OK, MemoryStore, Receivers
+from tests.delivery.support import BASE, Clock, nothing_to_publish, reader, subscriber, summary
+
+from local.cloud.server import Fault, Request, Response, StandIn
+from shared.errors import RelayError, Throttled, Unavailable
+from shared.settings import Settings
+from shared.storage.directory import DirectoryStore
+from shared.webhooks.delivery import Deliveries
+from shared.webhooks.guard import Guard
+from shared.webhooks.sender import Attempt, Sender
+from shared.webhooks.subscribers import Subscriber
+
+NAMES = "abcde"
+FAULTS = (
+    Attempt("failed", 500, 20, "", None, "answered 500"),
+    Attempt("failed", 429, 20, "", 900.0, "answered 429"),
+    Attempt("failed", None, 15000, "", None, "no complete answer within the deadline"),
+    Attempt("failed", 302, 20, "", None, "answered 302"),
+)
+
+
+class World:
+    """2,000 jobs and five subscribers, one of which is down for a week; a fifth of everything fails."""
+
+    def __init__(self, jobs: int) -> None:
+        self.rng = random.Random(20261122)
+        self.jobs = [f"job{number}" for number in range(jobs)]
+        self.clock = Clock()
+        self.faulty = True
+        self.down = {"e"}
+        self.store = MemoryStore(self.clock, self._fault)
+        self.receivers = Receivers(self._answer)
+        self.arrivals: Counter[str] = Counter()
+        to = [subscriber(name) for name in NAMES]
+        self.deliveries = Deliveries(
+            self.store, BASE, reader(*to), self.receivers, clock=self.clock, rng=self.rng, threads=1
+        )
+
+    def publish(self, job: str, hint: str) -> None:
+        if self.faulty and self.rng.random() < 0.2:
+            raise Throttled("MPS: Throttling.User", retry_after=3.0)
+        self.deliveries.tell(job, hint, summary(job))
+
+    def notified(self, job: str) -> bool:
+        """What the pipeline does with a notification; the platform repeats it while this is False."""
+        try:
+            entry = self.deliveries.owe_job(job, "Success")
+        except RelayError:
+            return False
+        try:
+            self.publish(job, "Success")
+        except RelayError:
+            return True  # owed
+        self.deliveries.settle_job(entry)
+        return True
+
+    def sweep(self) -> None:
+        try:
+            self.deliveries.sweep(self.publish, 1e9)
+        except RelayError:
+            return  # the next one is a minute away
+
+    def _fault(self, what: str, key: str, _when: str) -> None:
+        if self.faulty and self.rng.random() < 0.1:  # before or after each operation: 20 % in all
+            raise Unavailable(f"OSS: {what} {key}")
+
+    def _answer(self, who: str, _before: int) -> Attempt:
+        if who in self.down or (self.faulty and self.rng.random() < 0.2):
+            return self.rng.choice(FAULTS)
+        return OK
+
+
+def test_2000_jobs_5_subscribers_and_a_fifth_of_everything_failing() -> None:
+    world = World(2000)
+    for job in world.jobs:
+        while not world.notified(job):
+            pass
+        world.clock.now += 0.5
+    for _ in range(130):
+        world.clock.now += 3600
+        world.sweep()
+    world.faulty = False
+    world.sweep()
+
+    assert world.store.under("outbox/") == []
+    delivered = {
+        (who, body.split(b'"jobId":"')[1].split(b'"')[0].decode()) for who, _, body in world.receivers.accepted
+    }
+    dead = {}
+    for name in world.deliveries.dead.names():
+        facts = world.deliveries.dead.show(name).facts
+        dead[facts["subscriber"], facts["jobId"]] = facts
+    wanted = {(who, job) for who in NAMES for job in world.jobs}
+    assert len(wanted) == 10_000
+    assert wanted == delivered | dead.keys()
+    assert all(facts["reason"] and all(each["error"] for each in facts["attempts"]) for facts in dead.values())
+    assert {(who, job) for who, job in dead if who == "e"} == {("e", job) for job in world.jobs}
+
+    world.down.clear()
+    world.clock.now += 3600
+    for name in list(world.deliveries.dead.names()):
+        world.deliveries.dead.replay(name, lambda _raw: None)
+    while world.store.under("outbox/"):
+        world.sweep()
+        world.clock.now += 3600
+    after = {(who, body.split(b'"jobId":"')[1].split(b'"')[0].decode()) for who, _, body in world.receivers.accepted}
+    assert after == wanted
+    assert list(world.deliveries.dead.names()) == []
+    bodies = {(who, webhook_id): set() for who, webhook_id, _ in world.receivers.arrived}
+    for who, webhook_id, body in world.receivers.arrived:
+        bodies[who, webhook_id].add(body)
+    assert len(bodies) == 10_000
+    assert all(len(each) == 1 for each in bodies.values()), "every repeat is the same"
+
+
+class Receiver(StandIn):
+    def answer(self, request: Request) -> Response:
+        return Response(204)
+
+
+def test_the_same_over_real_sockets_and_files_with_all_threads(tmp_path: Path) -> None:
+    clock = Clock(time.time())
+    settings = Settings.from_env({"OUTPUT_URL": f"file://{tmp_path}", "WEBHOOK_ALLOW_CIDRS": "127.0.0.0/8"})
+    jobs = [f"job{number}" for number in range(20)]
+    with Receiver() as receiver:
+        rng = random.Random(7)
+        chosen = {(f"/{name}", job) for name in NAMES for job in jobs if rng.random() < 0.2}
+        for path, job in sorted(chosen):
+            kind = rng.choice(["answer", "reset", "cut", "stall"])
+            receiver.fail(
+                Fault(
+                    kind,
+                    match=lambda request, path=path, job=job: (
+                        request.path == path and f'"{job}"'.encode() in request.body
+                    ),
+                    response=Response(rng.choice([302, 404, 500, 503])),
+                    seconds=0.05,
+                )
+            )
+        to = [Subscriber(id=name, url=f"{receiver.url}/{name}", secrets=("whsec_" + "A" * 32,)) for name in NAMES]
+        deliveries = Deliveries(
+            DirectoryStore(tmp_path), BASE, reader(*to), Sender(Guard(settings.webhook_allow)), clock=clock
+        )
+        states = Counter(each.state for job in jobs for each in deliveries.tell(job, "Success", summary(job)))
+        assert states["delivered"] >= 100 - len(chosen)
+        assert states["owed"] >= len(chosen) // 2
+        for _ in range(5):
+            clock.now += 600
+            deliveries.sweep(nothing_to_publish, 600)
+        assert deliveries.owed() == []
+        assert {each["state"] for job in jobs for each in deliveries.state(job)} == {"delivered"}
+        assert sum(len(deliveries.state(job)) for job in jobs) == 100
+
+
+@pytest.mark.parametrize("hanging", ["e", "a"])
+def test_one_that_hangs_starves_nobody(hanging: str) -> None:
+    """It answers only when everybody else has been served: if it had all threads, that would never be."""
+    clock = Clock()
+    store = MemoryStore(clock)
+    served = threading.Semaphore(0)
+    everybody_else = threading.Event()
+    hung: list[bool] = []
+    up = [False]
+
+    def answer(who: str, _before: int) -> Attempt:
+        if not up[0]:
+            return FAULTS[0]
+        if who == hanging:
+            hung.append(everybody_else.wait(60))
+            return FAULTS[2]
+        served.release()
+        return OK
+
+    deliveries = Deliveries(
+        store, BASE, reader(*(subscriber(name) for name in NAMES)), Receivers(answer), clock=clock, threads=8
+    )
+    for number in range(40):
+        deliveries.tell(f"job{number}", "Success", summary(f"job{number}"))
+    up[0] = True
+    for key in store.under("subscribers/"):
+        store.lose(key)
+    clock.now += 200
+    sweeping = threading.Thread(target=deliveries.sweep, args=(nothing_to_publish, 600))
+    sweeping.start()
+    for _ in range(4 * 40):
+        assert served.acquire(timeout=60)
+    everybody_else.set()
+    sweeping.join(60)
+
+    assert not sweeping.is_alive()
+    assert all(hung)
+    assert 1 <= len(hung) <= 8, "the breaker opened after the first few"
+    assert {key.split("~")[3] for key in store.under("outbox/")} == {hanging}

@@ -1,0 +1,118 @@
+"""A process of its own, with the real directory store and the real sender, run by test_processes.py.
+
+``worker.py crash ROOT URL``: for every step number, tell a job of its own in a child that dies at that step, then
+repair in another child; prints the number of steps. ``worker.py race ROOT URL COUNT``: once ROOT/go exists, tell one
+job COUNT times at once; prints the states.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import json
+import os
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.delivery.support import reader, summary
+
+from shared.storage.base import ObjectInfo
+from shared.storage.directory import DirectoryStore
+from shared.webhooks.delivery import Deliveries
+from shared.webhooks.guard import Guard
+from shared.webhooks.sender import Sender
+from shared.webhooks.subscribers import Subscriber
+
+SECRET = "whsec_" + "A" * 32
+
+
+class Mortal:
+    """Passes every call on, and ends the process at one of them, before or after it took effect."""
+
+    def __init__(self, inner: object, steps: list[int], later: float = 0.0) -> None:
+        self._inner = inner
+        self._steps = steps  # how many are left to live
+        self._later = later  # seconds that the store's clock is ahead
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        operation = getattr(self._inner, name)
+
+        def call(*args: object, **more: object) -> object:
+            self._step()
+            result = operation(*args, **more)
+            self._step()
+            if isinstance(result, ObjectInfo):
+                return dataclasses.replace(result, age=result.age + self._later)
+            return result
+
+        return call
+
+    def _step(self) -> None:
+        if self._steps[0] == 0:
+            os._exit(9)
+        self._steps[0] -= 1
+
+
+def deliveries(root: Path, url: str, steps: list[int] | None = None, later: float = 0.0) -> Deliveries:
+    steps = steps or [-1]
+    store = Mortal(DirectoryStore(root), steps, later)
+    sender = Mortal(Sender(Guard((ipaddress.ip_network("127.0.0.0/8"),))), steps)
+    to = (Subscriber(id=name, url=f"{url}/{name}", secrets=(SECRET,)) for name in ("a", "b"))
+    clock = lambda: time.time() + later  # noqa: E731 - shorter than a function
+    return Deliveries(store, f"file://{root}", reader(*to), sender, clock=clock, rng=random.Random(1), threads=1)  # type: ignore[arg-type]  # passes everything on
+
+
+def in_child(work: Callable[[], object]) -> int:
+    child = os.fork()
+    if child == 0:
+        work()
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def crash(root: Path, url: str) -> None:
+    number = 0
+    while True:
+        job, place = f"job-{number}", root / str(number)
+        steps = [number]
+        died = in_child(lambda: deliveries(place, url, steps).tell(job, "Success", summary(job)))
+        in_child(lambda: deliveries(place, url).tell(job, "Success", summary(job)))
+        for turn in (1, 2):
+            in_child(lambda: deliveries(place, url, None, turn * 200.0).sweep(lambda _job, _hint: None, 600))
+        if died == 0:
+            break
+        number += 1
+    print(json.dumps(number))
+
+
+def race(root: Path, url: str, count: int) -> None:
+    states: list[str] = []
+    ours = deliveries(root, url)
+
+    def tell() -> None:
+        states.extend(each.state for each in ours.tell("job-1", "Success", summary("job-1")))
+
+    threads = [threading.Thread(target=tell) for _ in range(count)]
+    print("ready", flush=True)
+    while not (root / "go").exists():
+        time.sleep(0.001)
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    print(json.dumps(states))
+
+
+if __name__ == "__main__":
+    what, root_, url_, *rest = sys.argv[1:]
+    if what == "crash":
+        crash(Path(root_), url_)
+    else:
+        race(Path(root_), url_, int(rest[0]))
