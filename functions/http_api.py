@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 def build(env: Mapping[str, str]) -> App:
     """Return the application for an environment; raise ``BadSettings`` that names every wrong setting."""
+    logs.set_up()  # before the settings are known to be right: what is wrong with them has to be read somewhere
     settings = Settings.from_env(env)
     logs.set_up(settings.log_level)
     guard = Guard(settings.api_tokens, settings.api_auth)
-    return App(Parts(lambda context: wiring.service(env, context), guard))
+    return App(Parts(lambda context: wiring.relay(env, context), guard))
 
 
 @functools.cache

@@ -93,7 +93,9 @@ BY_ERROR: dict[type[errors.RelayError], Kind] = {
         "The job's result is too large",
         "Whoever runs this service can raise MAX_RESULT_BYTES.",
     ),
-    errors.PermanentError: UNEXPECTED,
+    errors.PermanentError: Kind(
+        502, "refused", "A cloud service turns this down", "Whoever runs this service finds the reason in the log."
+    ),
     Busy: Kind(503, "busy", "Too much is in flight", "Repeat the request after the time in Retry-After.", 2),
     errors.JobNotReady: Kind(
         503, "job-not-ready", "MPS does not report the new state yet", "Repeat the request after Retry-After.", 5

@@ -279,7 +279,7 @@ FAULTS = [
     (errors.Throttled("oss://secret-bucket", retry_after=0.2), 429, "1"),
     (errors.Throttled("oss://secret-bucket", retry_after=1e9), 429, "3600"),
     (errors.BadSettings("oss://secret-bucket"), 500, None),
-    (errors.PermanentError("oss://secret-bucket"), 500, None),
+    (errors.PermanentError("oss://secret-bucket"), 502, None),
     (ZeroDivisionError("oss://secret-bucket"), 500, None),
     (errors.AccessRefused("oss://secret-bucket"), 502, None),
     (errors.BadResponse("oss://secret-bucket"), 502, None),
