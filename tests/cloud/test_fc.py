@@ -179,18 +179,18 @@ def test_a_handler_in_a_folder_is_found(tmp_path: Path) -> None:
 
 
 def test_a_timeout_ends_the_process_with_143_and_the_next_request_gets_another(cloud: Cloud) -> None:
-    fc = cloud("sleeps", timeout=1.0)
+    fc = cloud("sleeps", timeout=2.0)
     before = int(fc.invoke("sleeps", b"0").payload)
     result = fc.invoke("sleeps", b"30")
     assert result.error_type == "UnhandledInvocationError"
-    assert json.loads(result.payload)["errorMessage"] == "Function timed out after 1 seconds (exit code 143)"
+    assert json.loads(result.payload)["errorMessage"] == "Function timed out after 2 seconds (exit code 143)"
     assert "handlers.py" in fc.log("sleeps")  # where every thread was
     assert not is_running(before)
     assert int(fc.invoke("sleeps", b"0").payload) != before
 
 
 def test_a_process_that_ignores_sigterm_is_killed(cloud: Cloud) -> None:
-    result = cloud("stubborn", timeout=0.5).invoke("stubborn", b"")
+    result = cloud("stubborn", timeout=1.5).invoke("stubborn", b"")
     assert "exit code -9" in json.loads(result.payload)["errorMessage"]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.notifications import JobChanged, Message, Poison, Publish, Skipped, Sweep, parse
@@ -142,6 +142,7 @@ ENVELOPES: dict[str, Callable[[str], str]] = {
 CARRIED = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters="\ufffe\uffff"), max_size=40)
 
 
+@settings(deadline=None)
 @given(
     job_id=st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True),
     state=st.sampled_from(["Success", "Fail", "Processing", ""]),
@@ -180,6 +181,7 @@ JSON_VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | st.text().map(lambda text: text.encode(errors="surrogatepass")))
 @example(b'{"a":' * 5000)
 @example(b"<a>" * 50_000 + b"</a>" * 50_000)
@@ -190,6 +192,7 @@ def test_no_bytes_make_it_raise_and_what_is_not_understood_is_kept(event: bytes)
         assert not isinstance(message, Poison) or message.raw == event
 
 
+@settings(deadline=None)
 @given(JSON_VALUES)
 def test_no_json_makes_it_raise(value: object) -> None:
     messages = parse(as_bytes(value))
