@@ -1,0 +1,55 @@
+"""Where credentials come from, and that they do not show."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from shared.credentials import Credentials
+from shared.errors import BadSettings
+
+ENV = {
+    "ALIBABA_CLOUD_ACCESS_KEY_ID": "STS.env",
+    "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "env-secret\n",
+    "ALIBABA_CLOUD_SECURITY_TOKEN": "env-token",
+}
+CONTEXT = SimpleNamespace(
+    credentials=SimpleNamespace(access_key_id="STS.ctx", access_key_secret="ctx-secret", security_token="ctx-token")
+)
+OF_CONTEXT = Credentials("STS.ctx", "ctx-secret", "ctx-token")
+
+
+def test_the_environment_comes_first() -> None:
+    assert Credentials.from_env_or_context(ENV, CONTEXT) == Credentials("STS.env", "env-secret", "env-token")
+
+
+def test_python312_has_no_credentials_in_its_context() -> None:
+    assert Credentials.from_env_or_context(ENV, SimpleNamespace(request_id="r")).access_key_id == "STS.env"
+
+
+def test_a_long_lived_key_has_no_token() -> None:
+    env = {name: value for name, value in ENV.items() if "TOKEN" not in name}
+    assert Credentials.from_env_or_context(env, None).security_token == ""
+
+
+@pytest.mark.parametrize("missing", ["ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET"])
+def test_half_a_key_in_the_environment_is_never_mixed_with_the_other_half(missing: str) -> None:
+    assert Credentials.from_env_or_context({**ENV, missing: " "}, CONTEXT) == OF_CONTEXT
+
+
+@pytest.mark.parametrize("context", [None, SimpleNamespace(), SimpleNamespace(credentials=None)])
+def test_none_at_all_is_told_with_what_to_set(context: object) -> None:
+    with pytest.raises(BadSettings, match=r"ALIBABA_CLOUD_ACCESS_KEY_ID and ALIBABA_CLOUD_ACCESS_KEY_SECRET"):
+        Credentials.from_env_or_context({}, context)
+
+
+def test_an_empty_context_is_no_key() -> None:
+    empty = SimpleNamespace(credentials=SimpleNamespace(access_key_id=None, access_key_secret="", security_token=None))
+    with pytest.raises(BadSettings, match="no credentials"):
+        Credentials.from_env_or_context({}, empty)
+
+
+def test_no_rendering_shows_them() -> None:
+    for text in (repr(OF_CONTEXT), str(OF_CONTEXT), f"{OF_CONTEXT}", repr([OF_CONTEXT])):
+        assert not any(secret in text for secret in ("STS.ctx", "ctx-secret", "ctx-token"))
