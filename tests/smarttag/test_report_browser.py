@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import re
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from shared.smarttag import analyse
-from shared.smarttag.model import Analysis, Range
+from shared.smarttag.model import Analysis, Person, Range, Tag
 from shared.smarttag.report import render
 from tests import browser
 from tests.smarttag import report_samples as samples
@@ -135,19 +135,39 @@ def test_bars_lie_where_the_times_say(
             assert any(abs(right - end) <= NEAR + 2 for _, end in wanted), (row["name"], right)  # a hair is widened
 
 
-def test_the_bars_are_really_painted_there(chromium: Browser, pages: dict[str, tuple[Analysis, Path]]) -> None:
-    """Point at the middle of every appearance and of every gap between two: something is there, and nothing is."""
+COLOURS = """async ([png, points]) => {
+  const picture = await (await fetch('data:image/png;base64,' + png)).blob().then(createImageBitmap);
+  const canvas = new OffscreenCanvas(picture.width, picture.height).getContext('2d');
+  canvas.drawImage(picture, 0, 0);
+  const hex = number => number.toString(16).padStart(2, '0');
+  return points.map(([x, y]) => '#' + [...canvas.getImageData(x, y, 1, 1).data].slice(0, 3).map(hex).join(''));
+}"""
+
+
+@pytest.mark.parametrize(("row_name", "colour"), [("万立骏", "alert"), ("未知人脸2", "unknown"), ("公寓", "tag")])
+def test_the_bars_are_really_painted_there(
+    chromium: Browser, pages: dict[str, tuple[Analysis, Path]], row_name: str, colour: str
+) -> None:
+    """Look at the pixels in the middle of every appearance and of every gap before, between and after them."""
     analysis, file = pages["documented"]
-    person = next(p for p in analysis.summary.persons if p.name == "万立骏")
+    entries: list[Person | Tag] = [*analysis.summary.persons, *analysis.summary.tags]
+    appearances = next(entry.appearances for entry in entries if entry.name == row_name)
     with browser.watched(chromium, viewport={"width": 1280, "height": 3_000}) as seen:
         seen.page.goto(file.as_uri())
         measured = seen.page.evaluate(MEASURE)
-        row = next(row for row in measured["rows"] if row["name"] == person.name)
-        at = expected(person.appearances, measured["ticks"])
-        gaps = [(before[1], after[0]) for before, after in pairwise(at)]
-        hit = "([x, y]) => document.elementFromPoint(x, y).tagName"
-        assert [seen.page.evaluate(hit, [(a + b) / 2, row["middle"]]) for a, b in at] == ["path"] * 5
-        assert "path" not in [seen.page.evaluate(hit, [(a + b) / 2, row["middle"]]) for a, b in gaps]
+        palette = "names => names.map(name => getComputedStyle(document.body).getPropertyValue(name))"
+        painted, ground = seen.page.evaluate(palette, [f"--{colour}", "--sheet"])
+        photograph = base64.b64encode(seen.page.screenshot()).decode()
+        row = next(row for row in measured["rows"] if row["name"] == row_name)
+        at = expected(appearances, measured["ticks"])
+        edges = [measured["ticks"][0][1], *(x for bar in at for x in bar)]
+        inside = [(start + end) / 2 for start, end in at]
+        outside = [(edges[i] + edges[i + 1]) / 2 + 2 for i in range(0, len(edges) - 1, 2)]  # clear of the grid's lines
+        height = row["middle"] - (5 if colour == "alert" else 0)  # whose bar is two rails with nothing between
+        seen.page.goto("about:blank")
+        points = [[round(x), round(height)] for x in (*inside, *outside)]
+        colours = seen.page.evaluate(COLOURS, [photograph, points])
+    assert colours == [painted] * len(inside) + [ground] * len(outside)
 
 
 def test_hostile_names_are_seen_as_text(chromium: Browser, pages: dict[str, tuple[Analysis, Path]]) -> None:
