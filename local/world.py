@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -99,10 +98,10 @@ def world(folder: Path, jobs: Mapping[str, bytes], *, port: int = 0, sweep_secon
 
 
 def _functions(environment: Mapping[str, str]) -> list[Function]:
-    shape = {"code": ROOT, "python": sys.executable, "environment": environment, "timeout": 300.0}
+    names = {CALLBACK: "functions.mns_callback", API: "functions.http_api"}
     return [
-        Function(CALLBACK, "functions.mns_callback.handler", initializer="functions.mns_callback.initializer", **shape),
-        Function(API, "functions.http_api.handler", initializer="functions.http_api.initializer", **shape),
+        Function(name, f"{module}.handler", ROOT, environment, f"{module}.initializer", timeout=300.0)
+        for name, module in names.items()
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import orjson
@@ -65,7 +64,6 @@ def test_missing_settings_fail_the_start_and_are_named_together(tmp_path: Path, 
         "callback",
         "functions.mns_callback.handler",
         ROOT,
-        sys.executable,
         {"API_AUTH": "nobody", "LOG_LEVEL": "loud"},
         initializer="functions.mns_callback.initializer",
         runtime=runtime,
