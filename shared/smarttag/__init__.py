@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from shared.smarttag.decode import decode
+from shared.smarttag import decode
 from shared.smarttag.model import Analysis, Artifact, Summary
 
 __all__ = ["Analysis", "Artifact", "Summary", "analyse", "make_artifacts", "summarise"]
@@ -14,18 +14,19 @@ __all__ = ["Analysis", "Artifact", "Summary", "analyse", "make_artifacts", "summ
 
 def summarise(response: bytes, job_id: str = "") -> Summary:
     """Return the summary of a raw response (JSON; it does not name its own job)."""
-    return decode(response, job_id, details=False).summary
+    return decode.read(response, job_id, details=False).summary
 
 
 def analyse(response: bytes, job_id: str = "") -> Analysis:
     """Return the summary with the speech segments and every single occurrence."""
-    return decode(response, job_id, details=True)
+    return decode.read(response, job_id, details=True)
 
 
 def make_artifacts(response: bytes, job_id: str) -> tuple[Summary, tuple[Artifact, ...]]:
     """Return the summary and the files made from it: always the same bytes for the same response.
 
-    Subtitles and transcript exist only where there is speech. ``response.json`` and ``manifest.json`` are the pipeline's.
+    Subtitles and transcript exist only where there is speech; ``response.json`` and ``manifest.json`` are the
+    pipeline's.
     """
     from shared.smarttag import captions, report, timeline
 

@@ -12,7 +12,6 @@ from shared.smarttag.model import (
     Alert,
     Analysis,
     Concept,
-    Nlp,
     Person,
     Seen,
     Segment,
@@ -44,19 +43,23 @@ _ALERT_LEVELS = {"敏感人物": "sensitive-person", "政治人物": "politician
 _EXCERPT = 200
 
 
-def decode(response: bytes, job_id: str, *, details: bool) -> Analysis:
+def read(response: bytes, job_id: str, *, details: bool) -> Analysis:
     """Decode a raw response; without ``details`` the occurrences are left out.
 
     Raises:
         BadResponse: this is no QuerySmarttagJob response.
     """
-    notes = Notes()
-    draft = Draft(notes, [] if details else None)
     with collector.paused():
-        job = envelope.read(response, notes)
-        types = _read_all(job, draft)
-        draft.segments = None if draft.segments is None else sorted(draft.segments, key=lambda s: (s.fromMs, s.toMs))
-        summary = _summary(job, job_id, draft, types)
+        # All that was decoded is gone again before the collector is back and would walk it.
+        return _read(response, job_id, Draft(Notes(), [] if details else None))
+
+
+def _read(response: bytes, job_id: str, draft: Draft) -> Analysis:
+    job = envelope.read(response, draft.notes)
+    types = _read_all(job, draft)
+    if draft.segments is not None:
+        draft.segments.sort(key=lambda segment: (segment.fromMs, segment.toMs))
+    summary = _summary(job, job_id, draft, types)
     segments = None if draft.segments is None else tuple(draft.segments)
     return Analysis(summary, segments, tuple(draft.occurrences or ()))
 
@@ -102,7 +105,8 @@ def _read_one(name: str, result: dict[str, Json], path: str, draft: Draft) -> st
     parts = [(path, data)] if isinstance(data, dict) else notes.items(data, path)
     if not parts and data != []:
         return "invalid"
-    return "ok" if any([reader(part, where, draft) for where, part in parts]) else "empty"
+    held = [reader(part, where, draft) for where, part in parts]
+    return "ok" if any(held) else "empty"
 
 
 def _summary(job: envelope.Envelope, job_id: str, draft: Draft, types: dict[str, TypeState]) -> Summary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -22,6 +23,7 @@ from shared.smarttag.notes import Notes
 from shared.smarttag.ranges import length, union
 
 UNKNOWN = "unknown"  # the category of a face without a name
+NO_SCORE = -1.0  # how the vendor writes that there is no confidence
 Key = TypeVar("Key")
 
 
@@ -34,8 +36,25 @@ class Track:
     total: int = 0
     score: float | None = None
     ratio: float | None = None
-    shots: dict[str, int] = field(default_factory=dict)
+    shots: Counter[str] = field(default_factory=Counter)
     frame: BestFrame | None = None
+
+    def better(self, score: float | None) -> bool:
+        """Return whether a frame of this score would be the best so far; the first of equals stays."""
+        return self.frame is None or (score is not None and (self.score is None or score > self.score))
+
+    def add(self, ranges: list[Range], score: float | None, count: int | None = None) -> None:
+        """Take the appearances of one row and the best of their scores."""
+        self.ranges += ranges
+        self.total += length(ranges)
+        self.count += len(ranges) if count is None else count
+        if score is not None and (self.score is None or score > self.score):
+            self.score = score
+
+    def add_ratio(self, ratio: float | None) -> None:
+        """Take the ratio of one row; like the times they stand for, the ratios of several rows add up."""
+        if ratio is not None:
+            self.ratio = ratio if self.ratio is None else round(self.ratio + ratio, 6)
 
     def seen(self) -> dict[str, Any]:
         """Return the fields of ``Seen``."""
@@ -51,30 +70,34 @@ class Track:
             "bestScore": self.score,
         }
 
-    def add_ratio(self, ratio: float | None) -> None:
-        """Take the ratio of one more row; like the times they stand for, ratios of several rows add up."""
-        if ratio is not None:
-            self.ratio = ratio if self.ratio is None else round(self.ratio + ratio, 6)
 
-    def add_score(self, score: float | None) -> None:
-        """Keep the best score."""
-        if score is not None and (self.score is None or score > self.score):
-            self.score = score
+@dataclass(slots=True)
+class Shown:
+    """One distinct text on screen."""
+
+    textType: str | None
+    firstMs: int
+    lastMs: int
+    count: int = 0
+    score: float = NO_SCORE
 
 
 @dataclass(slots=True)
 class Screen:
-    """Text on screen, by distinct text: [count, first ms, last ms, best score, text type]."""
+    """Text on screen: by distinct text, and by the text as it was written, blanks around it included."""
 
     frames: int = 0
-    detections: int = 0
-    texts: dict[str, list[Any]] = field(default_factory=dict)
+    texts: dict[str, Shown] = field(default_factory=dict)
+    spelled: dict[str, Shown] = field(default_factory=dict)
 
     def freeze(self) -> ScreenText:
         """Return the distinct texts, the most frequent first."""
-        rows = sorted(self.texts.items(), key=lambda row: (-row[1][0], row[1][1], row[0]))
-        items = tuple(ScreenTextItem(text, *facts) for text, facts in rows)
-        return ScreenText(self.frames, self.detections, len(items), items)
+        items = [
+            ScreenTextItem(text, t.count, t.firstMs, t.lastMs, None if t.score == NO_SCORE else t.score, t.textType)
+            for text, t in self.texts.items()
+        ]
+        items.sort(key=lambda item: (-item.count, item.firstMs, item.text))
+        return ScreenText(self.frames, sum(item.count for item in items), len(items), tuple(items))
 
 
 @dataclass(slots=True)

@@ -1,5 +1,7 @@
-"""The summary as data. Every time is integer milliseconds from the start of the media; every field is explained in
-docs/summary.md, and ``shared/smarttag/summary.schema.json`` describes the JSON form.
+"""The summary as data.
+
+Every time is integer milliseconds from the start of the media; every field is explained in docs/summary.md, and
+``shared/smarttag/summary.schema.json`` describes the JSON form.
 """
 
 from __future__ import annotations

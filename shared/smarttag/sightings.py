@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from operator import itemgetter
 
-from shared.smarttag.draft import Draft, Track
-from shared.smarttag.model import BestFrame, Occurrence
-from shared.smarttag.notes import Item, Json
+from shared.smarttag.draft import NO_SCORE, Draft, Track
+from shared.smarttag.model import BestFrame, Range
+from shared.smarttag.notes import Item, Json, Notes
 from shared.smarttag.ranges import MAX_MS
 
 _LIMIT = MAX_MS / 1000
-_NO_SCORE = -1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,51 +26,67 @@ class Subject:
 
 def read(subject: Subject, raw: Json, path: str, draft: Draft, keys: tuple[str, str] = ("from", "to")) -> None:
     """Read the appearances of one row, in seconds, into the subject's track."""
-    notes, track, timeline = draft.notes, subject.track, draft.occurrences
-    begin, end = keys
-    ranges, shots, total, before = track.ranges, track.shots, 0, len(track.ranges)
-    best, best_index = (_NO_SCORE - 1 if before == 0 else _NO_SCORE if track.score is None else track.score), -1
-    rows = notes.array(raw, path)
-    for index, row in enumerate(rows):
-        try:
-            first, last, score = row[begin], row[end], row["score"]
-            # Exact types: true would pass as 1, and "0.5" needs a warning.
-            plain = type(first) is type(last) is type(score) is float and 0.0 <= first <= last <= _LIMIT
-        except (KeyError, TypeError):
-            plain = False
-        if plain and (score >= 0.0 or score == _NO_SCORE):
-            span = (round(first * 1000), round(last * 1000))
-        else:
-            where = f"{path}[{index}]"
-            odd = notes.range(row, where)
-            if odd is None:
-                continue
-            span, score = odd, notes.score(row.get("score"), f"{where}.score")
-            score = _NO_SCORE if score is None else score
-        ranges.append(span)
-        total += span[1] - span[0]
-        if score > best:
-            best, best_index = score, index
-        if "scene" in row:
-            scene = row["scene"]
-            if type(scene) is not str:
-                scene = notes.text(scene, f"{path}[{index}].scene")
-            shots[scene] = shots.get(scene, 0) + 1
-        if timeline is not None:
-            known = None if score == _NO_SCORE else score
-            timeline.append(Occurrence(subject.kind, subject.name, subject.group, *span, known))
-    track.count += len(ranges) - before
-    track.total += total
-    if best_index >= 0:
-        track.add_score(None if best == _NO_SCORE else best)
-        if subject.kind == "person":
-            score = None if best == _NO_SCORE else best
-            track.frame = frame(rows[best_index], f"{path}[{best_index}]", score, draft)
+    rows, track = draft.notes.array(raw, path), subject.track
+    plain = _plain(rows, *keys)
+    if plain is None:
+        rows = [
+            mended for index, row in enumerate(rows) if (mended := _mend(row, f"{path}[{index}]", keys, draft.notes))
+        ]
+        plain = _plain(rows, *keys)
+    if not rows or plain is None:
+        return
+    ranges, scores = plain
+    best = max(scores)
+    known = None if best == NO_SCORE else best
+    if subject.kind == "person":
+        track.shots.update(_scenes(rows, path, draft.notes))
+        if track.better(known):
+            index = scores.index(best)
+            track.frame = frame(rows[index], f"{path}[{index}]", known, draft.notes)
+    track.add(ranges, known)
+    if draft.occurrences is not None:
+        for span, score in zip(ranges, scores, strict=True):
+            draft.saw(subject.kind, subject.name, subject.group, span, None if score == NO_SCORE else score)
 
 
-def frame(row: Item, path: str, score: float | None, draft: Draft) -> BestFrame:
+def _plain(rows: list[Item], begin: str, end: str) -> tuple[list[Range], list[float]] | None:
+    """Return the ranges and scores of rows that are all as documented, or None: the exact types keep true out."""
+    try:
+        ranges = [
+            (round(first * 1000), round(last * 1000))
+            for row in rows
+            if type(first := row[begin]) is float and type(last := row[end]) is float and 0.0 <= first <= last <= _LIMIT
+        ]
+        scores = [score for row in rows if type(score := row["score"]) is float and (score >= 0.0 or score == NO_SCORE)]
+    except (KeyError, TypeError):
+        return None
+    return (ranges, scores) if len(ranges) == len(scores) == len(rows) else None
+
+
+def _mend(row: Json, path: str, keys: tuple[str, str], notes: Notes) -> Item | None:
+    """Return the row as documented, or None where it has no range; what was odd is noted."""
+    span = notes.range(row, path)
+    if span is None:
+        return None
+    score = notes.score(row.get("score"), f"{path}.score")
+    times = {key: ms / 1000 for key, ms in zip(keys, span, strict=True)}  # rounds back to the same millisecond
+    return {**row, **times, "score": NO_SCORE if score is None else score}
+
+
+def _scenes(rows: list[Item], path: str, notes: Notes) -> Counter[str]:
+    try:
+        shots = Counter(map(itemgetter("scene"), rows))
+        if all(type(scene) is str for scene in shots):
+            return shots
+    except (KeyError, TypeError):
+        pass
+    scenes = [row["scene"] for row in rows if row.get("scene") is not None]
+    return Counter(notes.text(scene, f"{path}[*].scene") for scene in scenes)
+
+
+def frame(row: Item, path: str, score: float | None, notes: Notes) -> BestFrame:
     """Return the frame of an appearance; where it names no moment, that is its begin, or 0 in an image."""
-    notes, at, scene = draft.notes, None, row.get("scene")
+    at, scene = None, row.get("scene")
     if row.get("timestamp") is not None:
         at = notes.ms(row["timestamp"], f"{path}.timestamp")
     if at is None:

@@ -37,11 +37,10 @@ def image(data: Item, path: str, draft: Draft) -> bool:
         if subject.kind == "person":
             scene = notes.text(item.get("scene"), f"{where}.scene")
             if scene:
-                track.shots[scene] = track.shots.get(scene, 0) + 1
-            if track.frame is None or (score or 0) > (track.score or 0):
-                track.frame = sightings.frame(item, where, score, draft)
-        track.add_score(score)
-        track.count += 1
+                track.shots[scene] += 1
+            if track.better(score):
+                track.frame = sightings.frame(item, where, score, notes)
+        track.add([], score, count=1)
         draft.saw(subject.kind, subject.name, subject.group, (0, 0), score)
     return _classifications(data, path, draft) or bool(rows)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from shared.smarttag.draft import Draft, Screen
+from shared.smarttag.draft import NO_SCORE, Draft, Screen, Shown
 from shared.smarttag.model import Segment
 from shared.smarttag.notes import Item, Json, Notes
 
-_COMMAS = re.compile("[,，]")  # noqa: RUF001 the full-width comma is what some vendors' values are split by
+_COMMAS = re.compile("[,，]")
 _DETAILS = frozenset({"details", "success", "message"})
 
 
@@ -52,8 +52,8 @@ def ocr(data: Item, path: str, draft: Draft) -> bool:
     notes = draft.notes
     notes.unknown_fields(data, _DETAILS, path)
     screen = draft.screen = draft.screen or Screen()
-    frames = notes.array(data.get("details"), f"{path}.details")
-    for index, frame in enumerate(frames):
+    details = notes.array(data.get("details"), f"{path}.details")
+    for index, frame in enumerate(details):
         where = f"{path}.details[{index}]"
         if not isinstance(frame, dict):
             notes.wrong(frame, where, "an object")
@@ -62,12 +62,12 @@ def ocr(data: Item, path: str, draft: Draft) -> bool:
         if at is not None:
             screen.frames += 1
             _frame(notes.array(frame.get("info"), f"{where}.info"), f"{where}.info", at, screen, draft)
-    return bool(frames)
+    return bool(details)
 
 
 def _frame(boxes: list[Json], path: str, at: int, screen: Screen, draft: Draft) -> None:
     """Add the texts of one frame. This is the hot path of OCR."""
-    texts, notes = screen.texts, draft.notes
+    notes, timeline, spelled = draft.notes, draft.occurrences is not None, screen.spelled
     for index, box in enumerate(boxes):
         try:
             text, score = box["content"], box["score"]
@@ -75,30 +75,30 @@ def _frame(boxes: list[Json], path: str, at: int, screen: Screen, draft: Draft) 
         except (KeyError, TypeError):
             plain = False
         if not plain:
-            where = f"{path}[{index}]"
-            if not isinstance(box, dict):
-                notes.wrong(box, where, "an object")
+            text, score = _odd(box, f"{path}[{index}]", notes)
+        seen = spelled.get(text)
+        if seen is None:
+            if not text.strip():
+                notes.add("no-text", f"{path}[{index}]", "a box without text; dropped")
                 continue
-            text = notes.text(box.get("content", box.get("text")), f"{where}.content")
-            score = notes.score(box.get("score"), f"{where}.score")
-        text = text.strip()
-        if not text:
-            notes.add("no-text", f"{path}[{index}]", "a box without text; dropped")
-            continue
-        screen.detections += 1
-        facts = texts.get(text)
-        if facts is None:
-            facts = texts[text] = [1, at, at, score, _text_type(box, path, notes)]
-        else:
-            facts[0] += 1
-            if at < facts[1]:
-                facts[1] = at
-            if at > facts[2]:
-                facts[2] = at
-            if score is not None and (facts[3] is None or score > facts[3]):
-                facts[3] = score
-        if draft.occurrences is not None:
-            draft.saw("screenText", text, facts[4] or "", (at, at), score)
+            new = Shown(_text_type(box, f"{path}[{index}]", notes), at, at)
+            seen = spelled[text] = screen.texts.setdefault(text.strip(), new)
+        seen.count += 1
+        if at > seen.lastMs:
+            seen.lastMs = at
+        elif at < seen.firstMs:
+            seen.firstMs = at
+        if score > seen.score:  # noqa: PLR1730 calling max takes three times as long
+            seen.score = score
+        if timeline:
+            draft.saw("screenText", text.strip(), seen.textType or "", (at, at), None if score == NO_SCORE else score)
+
+
+def _odd(box: Json, path: str, notes: Notes) -> tuple[str, float]:
+    """Return text and score of a box that is not quite as documented; what was odd is noted."""
+    item = notes.object(box, path)
+    score = notes.score(item.get("score"), f"{path}.score")
+    return notes.text(item.get("content", item.get("text")), f"{path}.content"), NO_SCORE if score is None else score
 
 
 def _text_type(box: Item, path: str, notes: Notes) -> str | None:
