@@ -15,6 +15,7 @@ from werkzeug.wrappers import Request, Response
 
 from shared.http import problems
 from shared.http.problems import Problem
+from shared.http.represent import check_accept
 from shared.http.routes import ROUTES, Call, Parts, Route
 from shared.logs import bind, log, log_error
 
@@ -88,7 +89,9 @@ class App:
             line["caller"] = guard.pusher(args["token"])
         elif route.scope is not None:
             line["caller"] = guard.caller(request.headers.get("Authorization"), route.scope)
-        return route.run(Call(self._parts, request, name, args))
+            if route.scope == "write":  # pushers do not negotiate, and readers are asked about what is found
+                check_accept(request)
+        return route.run(Call(self._parts, request, name, args, line.get("caller", "")))
 
 
 def request_id(environ: Mapping[str, Any]) -> str:

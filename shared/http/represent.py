@@ -27,11 +27,10 @@ def answer(
     """Return the answer: 304 where the caller has these bytes, 206 where it asked for a range, else all of them.
 
     Raises:
-        Problem: 406 if the caller's Accept excludes the only content type there is.
+        Problem: 406 if a reader's Accept excludes the only content type there is; 416 for an impossible range.
     """
-    offered = content_type.partition(";")[0]
-    if "Accept" in request.headers and not request.accept_mimetypes.quality(offered):
-        raise Problem(NOT_ACCEPTABLE, f"Only {offered} is offered here; accept it, or leave the Accept header out.")
+    if request.method != "POST":
+        check_accept(request, content_type)
     response = Response(body, status, content_type=content_type, headers={"Cache-Control": cache, **(headers or {})})
     response.vary.add("Accept-Encoding")
     packed = _wants_gzip(request, body)
@@ -45,6 +44,13 @@ def answer(
         response.set_data(gzip.compress(body, 6, mtime=0))
         response.headers["Content-Encoding"] = "gzip"
     return response
+
+
+def check_accept(request: Request, content_type: str = "application/json") -> None:
+    """Raise ``Problem`` 406 if the caller's Accept excludes the type; asked of a POST before it has done anything."""
+    offered = content_type.partition(";")[0]
+    if "Accept" in request.headers and not request.accept_mimetypes.quality(offered):
+        raise Problem(NOT_ACCEPTABLE, f"Only {offered} is offered here; accept it, or leave the Accept header out.")
 
 
 def _wants_gzip(request: Request, body: bytes) -> bool:

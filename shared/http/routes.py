@@ -83,11 +83,17 @@ class Call:
     request: Request
     request_id: str
     args: Mapping[str, str]
+    caller: str
 
     @cached_property
     def service(self) -> Service:
         """The use cases, made at the first use: some routes need none."""
         return self.parts.service_for(self.request.environ.get("fc.context"))
+
+    @property
+    def round(self) -> str:
+        """What names a redelivery: repeated by the same caller under the same key, it sends nothing again."""
+        return f"{self.caller}/{self.request.headers.get('Idempotency-Key', self.request_id)}"
 
     @cached_property
     def job_id(self) -> str:
@@ -200,7 +206,7 @@ def redeliver_one(call: Call) -> Response:
     job_id, subscriber_id = call.job_id, call.args["subscriberId"]
     if not _SUBSCRIBER.fullmatch(subscriber_id):
         raise Problem(MALFORMED, "A subscriber ID is 1 to 64 characters of A-Z, a-z, 0-9, _ and -.")
-    return call.json(call.service.redeliver(job_id, subscriber_id, request_id=call.request_id))
+    return call.json(call.service.redeliver(job_id, subscriber_id, request_id=call.round))
 
 
 def notify(call: Call) -> Response:
@@ -216,10 +222,10 @@ def notify(call: Call) -> Response:
 
 
 def _publish(call: Call, job_id: str, patience: float, *, redeliver: bool) -> dict[str, Any]:
-    if call.service.hand_off(job_id, redeliver=redeliver, request_id=call.request_id):
+    if call.service.hand_off(job_id, redeliver=redeliver, request_id=call.round):
         return {"jobId": job_id, "outcome": "accepted"}
     with call.parts.limiter.slot(patience):
-        return call.service.publish(job_id, redeliver=redeliver, request_id=call.request_id)
+        return call.service.publish(job_id, redeliver=redeliver, request_id=call.round)
 
 
 def _result(call: Call, job_id: str, found: dict[str, Any] | Exception) -> dict[str, Any]:

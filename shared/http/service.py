@@ -14,7 +14,7 @@ class Service(Protocol):
     def publish(self, job_id: str, *, redeliver: bool, request_id: str) -> dict[str, Any]:
         """Publish here and now: ``{"jobId", "outcome", "status", "artifacts": [...], "told": [...]}``.
 
-        ``request_id`` names the redelivery, so that repeating the request does not send again.
+        ``request_id`` names the redelivery (any text): the same one never sends twice.
         """
         ...
 

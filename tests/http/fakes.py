@@ -52,6 +52,7 @@ class FakeService:
     faults: dict[str, list[Exception]] = field(default_factory=dict)
     flaky: Callable[[str], RelayError | None] = lambda _job_id: None
     handing_off: bool = False
+    rounds: list[str] = field(default_factory=list)
     published: Counter[str] = field(default_factory=Counter)
     handed: list[str] = field(default_factory=list)
     accepted: list[bytes] = field(default_factory=list)
@@ -80,7 +81,7 @@ class FakeService:
             return self.statuses[job_id]
 
     def publish(self, job_id: str, *, redeliver: bool, request_id: str) -> dict[str, Any]:
-        assert request_id
+        self.rounds.append(request_id)
         status = self._known(job_id)
         with self.lock:
             if status == "Processing":

@@ -172,6 +172,19 @@ def test_accept(client: Client, accept: str, status: int) -> None:
         assert "text/vtt" in answer.json["detail"]
 
 
+def test_a_post_that_accepts_nothing_offered_has_done_nothing(client: Client, service: FakeService) -> None:
+    picky = {"Accept": "text/html"}
+    for path in (f"/jobs/{FINISHED}/publish", "/jobs/publish", f"/jobs/{DONE}/deliveries/cms/redeliver"):
+        answer = client.post(
+            path, headers=bearer(WRITE) | picky, json={"jobIds": [FINISHED]} if "cms" not in path else {}
+        )
+        assert problem(answer) == "not-acceptable"
+    assert service.published.total() == 0
+    assert client.post(f"/notifications/{PUSH}", data=b"{}", headers=picky).status_code == 200, (
+        "pushers do not negotiate"
+    )
+
+
 def test_publish(client: Client, service: FakeService) -> None:
     answer = client.post(f"/jobs/{FINISHED}/publish", headers=bearer(WRITE))
     assert (answer.status_code, answer.json["outcome"]) == (200, "published")
@@ -180,6 +193,12 @@ def test_publish(client: Client, service: FakeService) -> None:
     again = client.post(f"/jobs/{FINISHED}/publish", headers=bearer(WRITE), json={"redeliver": True})
     assert again.json["outcome"] == "published"
     assert service.published[FINISHED] == 2
+
+
+def test_a_redelivery_is_named_by_its_key_or_else_by_its_request(client: Client, service: FakeService) -> None:
+    for headers in ({"X-Request-Id": "0"}, {"X-Request-Id": "0", "Idempotency-Key": "k"}, {"Idempotency-Key": "k"}):
+        client.post(f"/jobs/{FINISHED}/publish", headers=bearer(WRITE) | headers, json={"redeliver": True})
+    assert service.rounds == ["writer/0", "writer/k", "writer/k"]
 
 
 def test_publish_is_handed_off_where_the_settings_say_so(client: Client, service: FakeService) -> None:
