@@ -98,7 +98,7 @@ def world(folder: Path, jobs: Mapping[str, bytes], *, port: int = 0, sweep_secon
 
 
 def _functions(environment: Mapping[str, str]) -> list[Function]:
-    names = {CALLBACK: "functions.mns_callback", API: "functions.http_api"}
+    names = {CALLBACK: "functions/mns_callback", API: "functions/http_api"}
     return [
         Function(name, f"{module}.handler", ROOT, environment, f"{module}.initializer", timeout=300.0)
         for name, module in names.items()

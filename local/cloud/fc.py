@@ -70,6 +70,7 @@ class FunctionCompute:
         self._idle: dict[str, list[Instance]] = {name: [] for name in self._functions}
         self._all: set[Instance] = set()
         self._logs = logs
+        logs.mkdir(parents=True, exist_ok=True)
         self._retry_delay = retry_delay
         self._tasks: set[str] = set()
         self._lock = threading.Lock()

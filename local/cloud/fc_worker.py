@@ -115,6 +115,10 @@ def _load(handler: str) -> Callable[..., object]:
     name, _, function = handler.rpartition(".")
     if name not in sys.modules:
         path = Path(os.environ["FC_FUNC_CODE_PATH"], f"{name}.py")
+        if not path.is_file():
+            raise ImportError(
+                f"handler {handler!r}: no file {name}.py in the code; a folder is named folder/file.function"
+            )
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None:
             raise ImportError(f"no module {name!r}")

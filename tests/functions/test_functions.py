@@ -62,10 +62,10 @@ def test_health_needs_no_token(cloud: World) -> None:
 def test_missing_settings_fail_the_start_and_are_named_together(tmp_path: Path, runtime: str) -> None:
     function = Function(
         "callback",
-        "functions.mns_callback.handler",
+        "functions/mns_callback.handler",
         ROOT,
         {"API_AUTH": "nobody", "LOG_LEVEL": "loud"},
-        initializer="functions.mns_callback.initializer",
+        initializer="functions/mns_callback.initializer",
         runtime=runtime,
     )
     with FunctionCompute([function], credentials=ROLE, logs=tmp_path) as functions:
