@@ -98,3 +98,17 @@ def test_under_fc_2_the_context_comes_with_the_request(tmp_path: Path) -> None:
     answer = answer_of(run(code, {}, OUTPUT_URL=f"file://{tmp_path}"))
     assert (answer["status"], answer["body"]) == ("200 OK", '{"status":"ok"}')
     assert answer["headers"]["X-Request-Id"] == "rid-2"
+
+
+def test_what_is_not_needed_is_not_loaded(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "import functions.mns_callback\n"
+        "print('CALLBACK', sorted({'werkzeug', 'cryptography'} & set(sys.modules)))\n"
+        f"{HANDLER}"
+        "print('API', sorted({'cryptography', 'urllib3', 'jinja2', 'fc2'} & set(sys.modules)))\n"
+    )
+    done = run(code, EVENT | {"rawPath": "/jobs/j1"}, OUTPUT_URL=f"file://{tmp_path}")
+    assert answer_of(done)["statusCode"] == 401
+    assert "CALLBACK []" in done.stdout.splitlines()
+    assert "API []" in done.stdout.splitlines()

@@ -76,7 +76,7 @@ def test_without_tokens_everybody_is_turned_away_and_the_log_says_why() -> None:
     for route in ROUTES:
         expected = {None: 200, "push": 403}.get(route.scope, 401)
         assert _ask(client, route, {"Authorization": f"Bearer {WRITE}"}).status_code == expected
-    first = json.loads(stream.getvalue().splitlines()[0])
+    first = json.loads(stream.getvalue().split("\n")[0])
     assert (first["event"], first["level"]) == ("http.no_tokens", "WARNING")
     assert "API_TOKENS" in first["advice"]
 
