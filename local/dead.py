@@ -50,7 +50,7 @@ def show(name: Name, as_json: AsJson = False) -> None:  # noqa: FBT002 - typer's
     console = Console()
     attempts = facts.pop("attempts", [])
     for what, value in facts.items():
-        console.print(f"{what}: {value!s}", markup=False)
+        console.print(f"{what}: {_printable(str(value))}", markup=False)
     if attempts:
         table = Table("attempt", "at", "status", "ms", "error", "answer")
         for each in attempts:
@@ -100,4 +100,9 @@ def _plain(letter: DeadLetter) -> dict[str, Any]:
 def _escape(text: str) -> str:
     from rich.markup import escape
 
-    return escape("".join(letter if letter.isprintable() else " " for letter in text))
+    return escape(_printable(text))
+
+
+def _printable(text: str) -> str:
+    """Show control characters as such, so that nobody else's text commands the terminal."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from shared.webhooks.sender import Attempt
 from shared.webhooks.subscribers import Subscriber
 
 Gate = Callable[[str, str, str], None]
+Keys = list[str]  # inside the class, list is the operation
 
 
 def open_gate(_what: str, _key: str, _when: str) -> None:
@@ -92,7 +94,7 @@ class MemoryStore:
             self.objects.pop(key, None)
         self.gate("delete", key, "after")
 
-    def under(self, prefix: str) -> list[str]:
+    def under(self, prefix: str) -> Keys:
         """Return the keys under ``prefix`` without counting as a call."""
         return sorted(key for key in self._rooms.get(_room(prefix), ()) if key.startswith(prefix))
 
@@ -134,6 +136,7 @@ class Receivers:
         self.accepted: list[tuple[str, str, bytes]] = []  # of what was answered 2xx
         self.gate = gate
         self._answer = answer
+        self._before: Counter[str] = Counter()
 
     def send(
         self, subscriber: Subscriber, webhook_id: str, timestamp: int, body: bytes, deadline: float = 15.0
@@ -142,7 +145,8 @@ class Receivers:
         assert deadline > 0
         self.gate("send", subscriber.id, "before")
         arrival = (subscriber.id, webhook_id, body)
-        answer = self._answer(subscriber.id, sum(who == subscriber.id for who, _, _ in self.arrived))
+        answer = self._answer(subscriber.id, self._before[subscriber.id])
+        self._before[subscriber.id] += 1
         self.arrived.append(arrival)
         if answer.kind == "delivered":
             self.accepted.append(arrival)

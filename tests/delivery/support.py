@@ -45,8 +45,8 @@ def document(job: str = "job1", status: str = "Success", **more: Any) -> dict[st
         "screenText": None,
         "title": None,
     }
-    lists = dict.fromkeys(("persons", "tags", "classifications", "concepts", "chapters", "alerts", "warnings"), [])
-    return {**empty, **lists, **more}
+    lists = ("persons", "tags", "classifications", "concepts", "chapters", "alerts", "warnings")
+    return {**empty, **{name: [] for name in lists}, **more}
 
 
 def summary(job: str = "job1", status: str = "Success", **more: Any) -> Given:

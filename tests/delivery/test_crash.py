@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from tests.delivery.memory_store import FAILED, OK, MemoryStore, Receivers
-from tests.delivery.support import BASE, Clock, nothing_to_publish, reader, subscriber, summary
 
 from shared.webhooks.delivery import Deliveries
 from shared.webhooks.sender import Attempt
+from tests.delivery.memory_store import FAILED, OK, MemoryStore, Receivers
+from tests.delivery.support import BASE, Clock, nothing_to_publish, reader, subscriber, summary
 
 READ = reader(subscriber("a"), subscriber("b", payload="full"))
 

@@ -39,7 +39,7 @@ def heard(receiver: Receiver) -> Counter[tuple[str, str]]:
 def test_a_process_killed_at_every_step_loses_nothing_and_repeats_only_before_our_receipt(
     receiver: Receiver, tmp_path: Path
 ) -> None:
-    done = subprocess.run(  # noqa: S603 - our own worker
+    done = subprocess.run(
         [sys.executable, WORKER, "crash", tmp_path, receiver.url], stdout=subprocess.PIPE, check=True, timeout=240
     )
     steps = json.loads(done.stdout)
@@ -61,9 +61,7 @@ def test_fifty_concurrent_duplicates_in_eight_processes_tell_each_subscriber_onc
 ) -> None:
     counts = [7, 7, 6, 6, 6, 6, 6, 6]
     workers = [
-        subprocess.Popen(  # noqa: S603 - our own worker
-            [sys.executable, WORKER, "race", tmp_path, receiver.url, str(count)], stdout=subprocess.PIPE
-        )
+        subprocess.Popen([sys.executable, WORKER, "race", tmp_path, receiver.url, str(count)], stdout=subprocess.PIPE)
         for count in counts
     ]
     for worker in workers:

@@ -9,18 +9,20 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import pytest
-from greenlet import greenlet
-from tests.delivery.memory_store import FAILED, OK, MemoryStore, Receivers
-from tests.delivery.support import BASE, START, nothing_to_publish, reader, subscriber, summary
+from greenlet import greenlet  # type: ignore[import-untyped]  # it has no types
 
 from shared.errors import RelayError, Unavailable
 from shared.webhooks.delivery import Deliveries
 from shared.webhooks.sender import Attempt
+from shared.webhooks.subscribers import Subscriber
+from tests.delivery.memory_store import FAILED, OK, MemoryStore, Receivers
+from tests.delivery.support import BASE, START, nothing_to_publish, reader, subscriber, summary
 
 WORKERS = 4
-SCHEDULES = 3000
+SCHEDULES = 2000
 READ = reader(subscriber("a"), subscriber("b", payload="full"))
 
 
@@ -36,11 +38,11 @@ class Worker:
         self.dead = False
         self.sent_unrecorded: str | None = None  # to whom, between a 2xx and our receipt
         self.failing = 0
-        store = _Connection(world.store, self)
-        receivers = _Line(world.receivers, self)
+        store: Any = _Connection(world.store, self)
+        receivers: Any = _Line(world.receivers, self)
         self.deliveries = Deliveries(
             store, BASE, READ, receivers, clock=lambda: world.now + skew, rng=world.rng, threads=1
-        )  # type: ignore[arg-type]  # structurally both
+        )
 
     def step(self, what: str, key: str, when: str) -> None:
         world = self.world
@@ -73,7 +75,6 @@ class World:
         self.store = MemoryStore(lambda: self.now, lag=lambda: self.rng.randint(0, stale))
         self.receivers = Receivers(lambda _who, _before: FAILED if self.rng.random() < failing else OK)
         self.excused: Counter[str] = Counter()
-        self.unsettled = 0
 
     def switch(self) -> None:
         self.now += self.rng.random() * 0.2
@@ -127,11 +128,11 @@ class _Line:
         self._receivers = receivers
         self._worker = worker
 
-    def send(self, to: object, webhook_id: str, timestamp: int, body: bytes) -> Attempt:
+    def send(self, to: Subscriber, webhook_id: str, timestamp: int, body: bytes) -> Attempt:
         self._worker.step("send", "", "before")
-        answer = self._receivers.send(to, webhook_id, timestamp, body)  # type: ignore[arg-type]  # passed on
+        answer = self._receivers.send(to, webhook_id, timestamp, body)
         if answer.kind == "delivered":
-            self._worker.sent_unrecorded = to.id  # type: ignore[attr-defined]  # a Subscriber
+            self._worker.sent_unrecorded = to.id
         self._worker.step("send", "", "after")
         return answer
 

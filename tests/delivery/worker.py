@@ -21,14 +21,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.delivery.support import reader, summary
-
 from shared.storage.base import ObjectInfo
 from shared.storage.directory import DirectoryStore
 from shared.webhooks.delivery import Deliveries
 from shared.webhooks.guard import Guard
 from shared.webhooks.sender import Sender
 from shared.webhooks.subscribers import Subscriber
+from tests.delivery.support import nothing_to_publish, reader, summary
 
 SECRET = "whsec_" + "A" * 32
 
@@ -62,11 +61,12 @@ class Mortal:
 
 def deliveries(root: Path, url: str, steps: list[int] | None = None, later: float = 0.0) -> Deliveries:
     steps = steps or [-1]
-    store = Mortal(DirectoryStore(root), steps, later)
-    sender = Mortal(Sender(Guard((ipaddress.ip_network("127.0.0.0/8"),))), steps)
+    store: Any = Mortal(DirectoryStore(root), steps, later)
+    sender: Any = Mortal(Sender(Guard((ipaddress.ip_network("127.0.0.0/8"),))), steps)
     to = (Subscriber(id=name, url=f"{url}/{name}", secrets=(SECRET,)) for name in ("a", "b"))
-    clock = lambda: time.time() + later  # noqa: E731 - shorter than a function
-    return Deliveries(store, f"file://{root}", reader(*to), sender, clock=clock, rng=random.Random(1), threads=1)  # type: ignore[arg-type]  # passes everything on
+    return Deliveries(
+        store, f"file://{root}", reader(*to), sender, clock=lambda: time.time() + later, rng=random.Random(1), threads=1
+    )
 
 
 def in_child(work: Callable[[], object]) -> int:
@@ -79,17 +79,19 @@ def in_child(work: Callable[[], object]) -> int:
 
 def crash(root: Path, url: str) -> None:
     number = 0
-    while True:
-        job, place = f"job-{number}", root / str(number)
-        steps = [number]
-        died = in_child(lambda: deliveries(place, url, steps).tell(job, "Success", summary(job)))
-        in_child(lambda: deliveries(place, url).tell(job, "Success", summary(job)))
-        for turn in (1, 2):
-            in_child(lambda: deliveries(place, url, None, turn * 200.0).sweep(lambda _job, _hint: None, 600))
-        if died == 0:
-            break
+    while die_at(number, root / str(number), url):
         number += 1
-    print(json.dumps(number))
+    sys.stdout.write(json.dumps(number))
+
+
+def die_at(number: int, root: Path, url: str) -> bool:
+    """Tell a job and die at step ``number``, repair that; say whether there was such a step."""
+    job = f"job-{number}"
+    died = in_child(lambda: deliveries(root, url, [number]).tell(job, "Success", summary(job)))
+    in_child(lambda: deliveries(root, url).tell(job, "Success", summary(job)))
+    in_child(lambda: deliveries(root, url, None, 200.0).sweep(nothing_to_publish, 600))
+    in_child(lambda: deliveries(root, url, None, 400.0).sweep(nothing_to_publish, 600))
+    return died != 0
 
 
 def race(root: Path, url: str, count: int) -> None:
@@ -100,14 +102,15 @@ def race(root: Path, url: str, count: int) -> None:
         states.extend(each.state for each in ours.tell("job-1", "Success", summary("job-1")))
 
     threads = [threading.Thread(target=tell) for _ in range(count)]
-    print("ready", flush=True)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     while not (root / "go").exists():
         time.sleep(0.001)
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    print(json.dumps(states))
+    sys.stdout.write(json.dumps(states))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,105 @@
+"""``smarttag outbox`` and ``smarttag dead``, over a real directory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from local import dead, outbox
+from shared.errors import BadInput, ObjectNotFound
+from shared.storage.directory import DirectoryStore
+from shared.webhooks.delivery import Deliveries
+from tests.delivery.memory_store import FAILED, Receivers
+from tests.delivery.support import Clock, reader, subscriber, summary
+
+app = typer.Typer()
+app.command()(outbox.outbox)
+app.add_typer(dead.app, name="dead")
+Run = Callable[..., Result]
+LETTER = "deliveries/job1~succeeded~cms~0"
+
+
+@pytest.fixture
+def deliveries(tmp_path: Path) -> Deliveries:
+    """A job owed to one subscriber, one given up, one that cannot be published, one message nobody understands."""
+    clock = Clock()
+    failing = Receivers(lambda _who, _before: FAILED)
+    made = Deliveries(DirectoryStore(tmp_path), "file:///out", reader(subscriber("cms")), failing, clock=clock)
+    made.tell("job1", "Success", summary())
+    clock.now += 97 * 3600
+    made.sweep(lambda _job, _hint: None, 600)
+    made.tell("job2", "Success", summary("job2"))
+    made.bury_job("job3", "MPS does not know job3")
+    made.bury_notification(b"[bold]\x1b\xff", "is no message")
+    return made
+
+
+@pytest.fixture
+def run(deliveries: Deliveries, tmp_path: Path) -> Run:
+    assert deliveries.owed()
+    env = {"OUTPUT_URL": f"file://{tmp_path}", "COLUMNS": "200", "FC_FUNCTION_NAME": ""}
+    return lambda *args: CliRunner().invoke(app, list(args), env=env)
+
+
+def test_outbox_shows_what_is_owed_to_whom_since_when_and_the_next_try(run: Run) -> None:
+    shown = run("outbox")
+    assert shown.exit_code == 0
+    for part in ("1 owed", "job2", "delivery succeeded", "cms", "2026-"):
+        assert part in shown.stdout
+    (entry,) = json.loads(run("outbox", "--json").stdout)
+    assert (entry["kind"], entry["jobId"], entry["subscriber"], entry["attempt"]) == ("delivery", "job2", "cms", 2)
+    assert entry["owedAt"] < entry["nextTry"]
+
+
+def test_dead_list_and_show(run: Run, deliveries: Deliveries) -> None:
+    shown = run("dead", "list")
+    assert shown.exit_code == 0
+    for part in (LETTER, "answered 500", "jobs/job3", "MPS does not know job3", "is no message"):
+        assert part in shown.stdout
+    letters = {letter["name"]: letter for letter in json.loads(run("dead", "list", "--json").stdout)}
+    assert letters.keys() == set(deliveries.dead.names())
+    one = run("dead", "show", LETTER)
+    assert "answered 500" in one.stdout
+    assert "oops" in one.stdout
+    assert len(json.loads(run("dead", "show", LETTER, "--json").stdout)["attempts"]) == 2
+
+
+def test_a_poison_message_is_shown_without_harm_to_the_terminal(run: Run, deliveries: Deliveries) -> None:
+    (name,) = (each for each in deliveries.dead.names() if each.startswith("notifications/"))
+    shown = run("dead", "show", name)
+    assert "[bold]" in shown.stdout
+    assert "\x1b" not in shown.stdout
+
+
+def test_replay_owes_again_and_refuses_what_is_still_poison(run: Run, deliveries: Deliveries) -> None:
+    assert run("dead", "replay").exit_code == 2
+    assert run("dead", "replay", LETTER).stdout == f"owed again: {LETTER}\n"
+    assert run("dead", "replay", "jobs/job3").exit_code == 0
+    assert isinstance(run("dead", "replay", LETTER).exception, ObjectNotFound)
+    refused = run("dead", "replay", "--all")
+    assert isinstance(refused.exception, BadInput)
+    assert "still not understood" in str(refused.exception)
+    owed = {(entry["kind"], entry["jobId"]) for entry in deliveries.owed()}
+    assert owed == {("delivery", "job1"), ("delivery", "job2"), ("publish", "job3")}
+    assert len(list(deliveries.dead.names())) == 1
+
+
+def test_a_message_that_is_understood_by_now_is_owed(run: Run, deliveries: Deliveries) -> None:
+    deliveries.bury_notification(b'{"Type":"smarttag","JobId":"job9","State":"Success"}', "an older version said so")
+    (name,) = (
+        each for each in deliveries.dead.names() if "notifications/" in each and b"job9" in deliveries.dead.raw(each)
+    )
+    assert json.loads(run("dead", "replay", name, "--json").stdout) == {"owed": [name]}
+    assert ("publish", "job9") in {(entry["kind"], entry["jobId"]) for entry in deliveries.owed()}
+
+
+def test_when_there_is_nothing(tmp_path: Path) -> None:
+    env = {"OUTPUT_URL": f"file://{tmp_path}/empty"}
+    assert CliRunner().invoke(app, ["outbox"], env=env).stdout == "Nothing is owed.\n"
+    assert CliRunner().invoke(app, ["dead", "list"], env=env).stdout == "There are no dead letters.\n"
+    assert CliRunner().invoke(app, ["dead", "list", "--json"], env=env).stdout == "[]\n"
