@@ -40,6 +40,7 @@ _SPELLED = {name.lower(): name for name in READERS}
 _WORST = ("empty", "ok", "unknown", "invalid")  # of several results of one Type, the state that is reported
 _ALERTS = {"sensitive": "sensitive-person", "politician": "politician"}
 _ALERT_LEVELS = {"敏感人物": "sensitive-person", "政治人物": "politician"}
+_MOVING = {"VideoLabel", "ASR", "Subtitle"}  # Types that only a video has, even where they hold nothing
 _EXCERPT = 200
 
 
@@ -105,6 +106,11 @@ def _read_one(name: str, result: dict[str, Json], path: str, draft: Draft) -> st
     parts = [(path, data)] if isinstance(data, dict) else notes.items(data, path)
     if not parts and data != []:
         return "invalid"
+    for where, part in parts:
+        if part.get("success") is False:
+            notes.add(
+                "vendor-failed", where, f"the vendor says that this part failed: {shown(str(part.get('message')))}"
+            )
     held = [reader(part, where, draft) for where, part in parts]
     return "ok" if any(held) else "empty"
 
@@ -118,7 +124,8 @@ def _summary(job: envelope.Envelope, job_id: str, draft: Draft, types: dict[str,
     others += [timed.toMs for timed in draft.segments or ()] + [chapter.endMs for chapter in draft.chapters]
     screen = draft.screen.freeze() if draft.screen else None
     others += [item.lastMs for item in screen.items] if screen else []
-    kind = "image" if "ImageLabel" in types and "VideoLabel" not in types else "video" if ends or others else "unknown"
+    kind = "video" if ends or others or types.keys() & _MOVING else "unknown"
+    kind = "image" if "ImageLabel" in types and "VideoLabel" not in types else kind
     media = duration.infer(kind, draft.shares, max(ends, default=0), max(ends + others, default=None), draft.notes)
     return Summary(
         jobId=job_id,

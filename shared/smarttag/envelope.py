@@ -100,7 +100,7 @@ def _envelope(document: Item, notes: Notes) -> Envelope:
             code = document.get("Code")
             if isinstance(code, str):
                 # The vendor's message may repeat the signed request, so only the code is passed on.
-                raise BadResponse(f"MPS answered the error {ascii(shown(code))} instead of a job", code=shown(code))
+                raise BadResponse(f"MPS answered the error {shown(code)!a} instead of a job", code=shown(code))
             raise BadResponse(f"MPS answered JSON without a JobStatus that is known and without Results; {_CALL}")
         notes.add("no-status", path, "no JobStatus that is known; read as Success since there are results")
         status = "Success"

@@ -146,10 +146,11 @@ class Notes:
         return number
 
     def ratio(self, value: Json, path: str) -> float | None:
-        """Return an appearance ratio as it came; one outside 0 to 1 is doubted and kept."""
+        """Return an appearance ratio of 0 to 1."""
         number = self.number(value, path)
         if number is not None and not 0 <= number <= 1:
-            self.add("bad-ratio", path, "a ratio outside 0 to 1; kept, but no duration is inferred from it")
+            self.add("bad-ratio", path, "a ratio outside 0 to 1; ignored")
+            return None
         return number
 
     def plain(self, value: Json, path: str) -> Json:

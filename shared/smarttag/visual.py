@@ -22,7 +22,7 @@ def video(data: Item, path: str, draft: Draft) -> bool:
         sightings.read(subject, item.get("occurrences"), f"{where}.occurrences", draft)
         ratio = notes.ratio(item.get("ratio"), f"{where}.ratio")
         track.add_ratio(ratio)
-        if ratio is not None and 0 <= ratio <= 1 and track.total > total:
+        if ratio is not None and track.total > total:
             draft.shares.append(Share(ratio, track.total - total, track.count - count))
     return _classifications(data, path, draft) or bool(rows)
 
