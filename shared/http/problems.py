@@ -31,86 +31,52 @@ class Busy(errors.RetryableError):
     """This instance is at its own limit of concurrent work."""
 
 
+_WAIT = "Repeat the request after the time in Retry-After."
 MALFORMED = Kind(400, "malformed-request", "Malformed request", "Compare the request with /openapi.json.")
-UNAUTHORIZED = Kind(
-    401,
-    "unauthorized",
-    "No valid token",
-    "Send 'Authorization: Bearer TOKEN' with a token made by 'smarttag token new'.",
-)
+UNAUTHORIZED = Kind(401, "unauthorized", "No valid token", "Send 'Authorization: Bearer TOKEN'; operators make tokens.")
 FORBIDDEN = Kind(403, "forbidden", "Not allowed", "Use a token whose scope covers this route; write includes read.")
-SIGNATURE = Kind(
-    403, "signature-refused", "Push signature refused", "Only unaltered pushes of Alibaba Cloud MNS are accepted here."
-)
+SIGNATURE = Kind(403, "signature-refused", "Push signature refused", "Only unaltered pushes of MNS are accepted here.")
 NO_ROUTE = Kind(404, "no-such-route", "No such route", "The routes are listed in /openapi.json.")
+NO_DELIVERY = Kind(404, "no-such-delivery", "No such delivery", "GET /jobs/{jobId}/deliveries lists who was told.")
 METHOD = Kind(405, "method-not-allowed", "Method not allowed", "Use one of the methods in the Allow header.")
 NOT_ACCEPTABLE = Kind(
-    406, "not-acceptable", "Not acceptable", "Leave the Accept header out, or accept what is offered."
+    406, "not-acceptable", "Not acceptable", "Leave out the Accept header, or accept what is offered."
 )
 TOO_LARGE = Kind(413, "body-too-large", "Request body too large", "Send at most 131072 bytes.")
 URI_TOO_LONG = Kind(414, "uri-too-long", "Path and query too long", "Send at most 4096 bytes of path and query.")
-MEDIA = Kind(
-    415, "unsupported-media-type", "Unsupported media type", "Send the body as 'Content-Type: application/json'."
-)
+MEDIA = Kind(415, "unsupported-media-type", "Unsupported media type", "Send JSON, as Content-Type: application/json.")
 RANGE = Kind(416, "range", "Range not satisfiable", "Ask for one range of bytes within the length in Content-Range.")
-HEADERS_TOO_LARGE = Kind(
-    431, "headers-too-large", "Request headers too large", "Send at most 8192 bytes of headers in all."
-)
+HEADERS_TOO_LARGE = Kind(431, "headers-too-large", "Headers too large", "Send at most 8192 bytes of headers in all.")
 UNEXPECTED = Kind(500, "internal-error", "Internal error", "Report the request ID to whoever runs this service.")
 
 BY_ERROR: dict[type[errors.RelayError], Kind] = {
     errors.BadInput: MALFORMED,
     errors.JobNotFound: Kind(
-        404,
-        "job-not-found",
-        "No such job",
-        "MPS does not know this job in this account and region, or it is older than 180 days and was never published.",
+        404, "job-not-found", "No such job", "MPS knows jobs of its own account and region only, and for 180 days."
     ),
     errors.ObjectNotFound: Kind(
         404,
         "not-published",
         "Nothing stored under this name",
-        "Publish the job first with POST /jobs/{jobId}/publish; its manifest.json lists what it left behind.",
+        "Publish the job first; manifest.json lists what it has.",
     ),
-    errors.Throttled: Kind(
-        429, "throttled", "Throttled by the cloud service", "Repeat the request after the time in Retry-After.", 5
-    ),
-    errors.BadSettings: Kind(
-        500, "bad-settings", "The service is not set up", "Whoever runs it finds every wrong setting named in the log."
-    ),
+    errors.Throttled: Kind(429, "throttled", "Throttled by the cloud service", _WAIT, 5),
+    errors.BadSettings: Kind(500, "bad-settings", "Not set up", "The log names every wrong setting, for the operator."),
     errors.AccessRefused: Kind(
-        502,
-        "access-refused",
-        "The cloud service refuses us",
-        "Whoever runs this service has to check its role and permissions; the log names the refusal.",
+        502, "access-refused", "The cloud service refuses us", "The operator has to check our role; the log says why."
     ),
-    errors.BadResponse: Kind(
-        502, "bad-response", "Unusable answer from MPS", "Try ?fresh=true later; the log says what was wrong with it."
-    ),
+    errors.BadResponse: Kind(502, "bad-response", "Unusable answer from MPS", "The log says what was wrong with it."),
     errors.ResponseTooLarge: Kind(
-        502,
-        "result-too-large",
-        "The job's result is too large",
-        "Whoever runs this service can raise MAX_RESULT_BYTES.",
+        502, "result-too-large", "The job's result is too large", "The operator can raise MAX_RESULT_BYTES."
     ),
-    errors.PermanentError: Kind(
-        502, "refused", "A cloud service turns this down", "Whoever runs this service finds the reason in the log."
-    ),
-    Busy: Kind(503, "busy", "Too much is in flight", "Repeat the request after the time in Retry-After.", 2),
-    errors.JobNotReady: Kind(
-        503, "job-not-ready", "MPS does not report the new state yet", "Repeat the request after Retry-After.", 5
-    ),
+    errors.PermanentError: Kind(502, "refused", "A cloud service turns this down", "The log says why."),
+    Busy: Kind(503, "busy", "Too much is in flight", _WAIT, 2),
+    errors.JobNotReady: Kind(503, "job-not-ready", "MPS does not report the new state yet", _WAIT, 5),
     errors.SubscribersBroken: Kind(
-        503,
-        "subscribers-broken",
-        "The list of subscribers is unreadable",
-        "Whoever runs this service must repair it.",
-        60,
+        503, "subscribers-broken", "The list of subscribers is unreadable", "The operator has to repair it.", 60
     ),
-    errors.RetryableError: Kind(
-        503, "unavailable", "A cloud service is unavailable", "Repeat the request after the time in Retry-After.", 10
-    ),
-    errors.TimedOut: Kind(504, "timed-out", "A cloud service did not answer in time", "Repeat the request.", 10),
+    errors.RetryableError: Kind(503, "unavailable", "A cloud service is unavailable", _WAIT, 10),
+    errors.TimedOut: Kind(504, "timed-out", "A cloud service did not answer in time", _WAIT, 10),
 }
 
 

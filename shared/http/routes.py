@@ -206,7 +206,10 @@ def redeliver_one(call: Call) -> Response:
     job_id, subscriber_id = call.job_id, call.args["subscriberId"]
     if not _SUBSCRIBER.fullmatch(subscriber_id):
         raise Problem(MALFORMED, "A subscriber ID is 1 to 64 characters of A-Z, a-z, 0-9, _ and -.")
-    return call.json(call.service.redeliver(job_id, subscriber_id, request_id=call.round))
+    try:
+        return call.json(call.service.redeliver(job_id, subscriber_id, request_id=call.round))
+    except ObjectNotFound:
+        raise Problem(problems.NO_DELIVERY) from None
 
 
 def notify(call: Call) -> Response:

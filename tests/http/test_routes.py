@@ -244,7 +244,7 @@ def test_deliveries_and_redelivery(client: Client) -> None:
     assert client.get(f"/jobs/{FINISHED}/deliveries", headers=bearer(READ)).json["deliveries"] == []
     again = client.post(f"/jobs/{DONE}/deliveries/cms/redeliver", headers=bearer(WRITE))
     assert (again.status_code, again.json["state"]) == (200, "delivered")
-    assert problem(client.post(f"/jobs/{DONE}/deliveries/none/redeliver", headers=bearer(WRITE))) == "not-published"
+    assert problem(client.post(f"/jobs/{DONE}/deliveries/none/redeliver", headers=bearer(WRITE))) == "no-such-delivery"
     odd = client.post(f"/jobs/{DONE}/deliveries/a%20b/redeliver", headers=bearer(WRITE))
     assert problem(odd) == "malformed-request"
 
