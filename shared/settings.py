@@ -61,7 +61,7 @@ class Settings:
     webhook_allow: tuple[Network, ...]
     webhook_deny: tuple[Network, ...]
     handoff: HandOff | None
-    fc_endpoint: str  # empty: derived from account and region
+    invoke_endpoint: str  # empty: derived from account and region
     max_result_bytes: int
     log_level: str
 
@@ -97,7 +97,9 @@ class _Reader:
             webhook_allow=self._networks("WEBHOOK_ALLOW_CIDRS"),
             webhook_deny=self._networks("WEBHOOK_DENY_CIDRS"),
             handoff=self._handoff(),
-            fc_endpoint=self._endpoint("FC_ENDPOINT", "", internal=False) if self._text("FC_ENDPOINT") else "",
+            invoke_endpoint=self._endpoint("INVOKE_ENDPOINT", "", internal=False)
+            if self._text("INVOKE_ENDPOINT")
+            else "",
             max_result_bytes=self._positive("MAX_RESULT_BYTES", 134217728),
             log_level=self._choice("LOG_LEVEL", _LEVELS, "INFO"),
         )

@@ -131,11 +131,11 @@ class Relay:
         from shared.invoker import Invoker, endpoint
 
         account = str(getattr(self._context, "account_id", None) or self._env.get("FC_ACCOUNT_ID", ""))
-        if not self.settings.fc_endpoint and not account:
+        if not self.settings.invoke_endpoint and not account:
             raise BadSettings(
-                "set FC_ENDPOINT: outside Function Compute the account is unknown", settings=["FC_ENDPOINT"]
+                "set INVOKE_ENDPOINT: outside Function Compute the account is unknown", settings=["INVOKE_ENDPOINT"]
             )
-        where = self.settings.fc_endpoint or endpoint(account, self.settings.oss_region)
+        where = self.settings.invoke_endpoint or endpoint(account, self.settings.oss_region)
         return Invoker(where, self._credentials)
 
     @cached_property
