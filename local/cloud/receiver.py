@@ -43,12 +43,14 @@ class Receiver(StandIn):
     Attributes:
         deliveries: in order of arrival.
         answering: the answer to what is verified.
+        flooded: bytes of ``endless`` answers that were taken off our hands.
     """
 
     def __init__(self, secret: str, port: int = 0, context: ssl.SSLContext | None = None, delay: float = 0.0) -> None:
         super().__init__(port)
         self.deliveries: list[Delivery] = []
         self.answering = Response(204)
+        self.flooded = 0
         self._webhook = Webhook(secret)
         self._context = context
         self._delay = delay
@@ -92,7 +94,7 @@ class Receiver(StandIn):
 class _WilderHandler(_Handler):
     def _break_off(self, fault: Fault, request: Request) -> None:
         owner = self.server.owner
-        if fault.kind not in {"drip-headers", "endless"}:
+        if not isinstance(owner, Receiver) or fault.kind not in {"drip-headers", "endless"}:
             super()._break_off(fault, request)
             return
         self.close_connection = True
@@ -102,6 +104,7 @@ class _WilderHandler(_Handler):
                 self.wfile.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % (_PIECES * len(_PIECE)))
                 for _ in range(_PIECES):
                     self.wfile.write(_PIECE)
+                    owner.flooded += len(_PIECE)
             else:
                 for letter in b"HTTP/1.1 %d Slow\r\nx-slow: yes\r\ncontent-length: 0\r\n\r\n" % fault.response.status:
                     self.wfile.write(bytes([letter]))

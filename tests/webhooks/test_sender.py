@@ -249,6 +249,7 @@ def test_a_gigabyte_costs_no_more_than_64_kilobytes(sender: Sender, subscriber: 
     ordinary = peak()
     receiver.fail(Fault("endless"))
     assert peak() - ordinary <= 64 * 1024
+    assert receiver.flooded < 100_000_000, "what the sockets buffer, and not the whole of it"
 
 
 def test_an_answer_longer_than_we_read_counts_by_its_status(
