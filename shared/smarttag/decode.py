@@ -21,7 +21,7 @@ from shared.smarttag.model import (
     Transcript,
     TypeState,
 )
-from shared.smarttag.notes import Json, Notes, shown
+from shared.smarttag.notes import Item, Json, Notes, shown
 from shared.smarttag.ranges import length, union
 
 READERS: dict[str, Callable[[Json, str, Draft], bool]] = {
@@ -77,42 +77,39 @@ def _read_all(job: envelope.Envelope, draft: Draft) -> dict[str, TypeState]:
     return {name: TypeState(len(found), max(found, key=_WORST.index)) for name, found in states.items()}
 
 
-def _read_one(name: str, result: dict[str, Json], path: str, draft: Draft) -> str:
+def _read_one(name: str, result: Item, path: str, draft: Draft) -> str:
     """Read one result and return its state."""
-    notes, path = draft.notes, f"{path}.Data"
-    reader = READERS.get(name)
+    notes, reader, path = draft.notes, READERS.get(name), f"{path}.Data"
     if reader is None:
         notes.add("unknown-type", path, f"a result of Type {shown(name)!r}, which this version does not know; skipped")
         return "unknown"
-    data = result.pop("Data", None)
-    if isinstance(data, str):
-        text = data.encode()
-        del data  # the text, its bytes and what they hold would else be in memory together
-        if text.startswith((b"http://", b"https://")):
-            data = text.decode()
-        elif not text.strip():
-            data = None
-        else:
-            try:
-                data = envelope.loads(text, path, notes)
-            except orjson.JSONDecodeError as error:
-                notes.add("invalid-json", path, f"not JSON ({error}); this result is left out")
-                return "invalid"
-        del text
-    if name == "Process":
+    try:
+        data = _parse(result, path, notes)
+    except orjson.JSONDecodeError as error:
+        notes.add("invalid-json", path, f"not JSON ({error}); this result is left out")
+        return "invalid"
+    if reader is links.process:
         return "ok" if reader(data, path, draft) else "empty"
-    if data is None:
-        data = {}
-    parts = [(path, data)] if isinstance(data, dict) else notes.items(data, path)
+    parts = [(path, data or {})] if isinstance(data, dict) or data is None else notes.items(data, path)
     if not parts and data != []:
         return "invalid"
     for where, part in parts:
         if part.get("success") is False:
-            notes.add(
-                "vendor-failed", where, f"the vendor says that this part failed: {shown(str(part.get('message')))}"
-            )
+            notes.add("vendor-failed", where, "the vendor says that this part did not succeed")
     held = [reader(part, where, draft) for where, part in parts]
     return "ok" if any(held) else "empty"
+
+
+def _parse(result: Item, path: str, notes: Notes) -> Json:
+    """Return what Data holds; it is taken out of the result so that text and content are never in memory together."""
+    data = result.pop("Data", None)
+    if not isinstance(data, str):
+        return data
+    if data.startswith(("http://", "https://")):
+        return data
+    text = data.encode()
+    del data
+    return envelope.loads(text, path, notes) if text.strip() else None
 
 
 def _summary(job: envelope.Envelope, job_id: str, draft: Draft, types: dict[str, TypeState]) -> Summary:

@@ -1,0 +1,127 @@
+"""``smarttag summarise``: the parsing core alone, on files; no cloud, no settings."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from glob import glob
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import track
+
+from shared.errors import RelayError
+from shared.smarttag import Summary, make_artifacts
+from shared.smarttag import summarise as summarise_response
+
+_STDIN = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one response: a summary, or the reason there is none."""
+
+    source: str
+    summary: Summary | None = None
+    folder: Path | None = None
+    error: str = ""
+
+    def told(self) -> str:
+        """Return the summary for a reader, or a line about the files it was written into."""
+        summary = self.summary
+        if summary is None:
+            return self.error
+        if self.folder is None:
+            return orjson.dumps(orjson.loads(summary.to_json()), option=orjson.OPT_INDENT_2).decode()
+        length = summary.media.durationMs
+        parts = [summary.status] + ([] if length is None else [f"{length / 1000:.3f} s"])
+        lists = {
+            "persons": summary.persons,
+            "tags": summary.tags,
+            "alerts": summary.alerts,
+            "warnings": summary.warnings,
+        }
+        parts += [f"{len(things)} {name}" for name, things in lists.items() if things]
+        return f"{self.folder}: {', '.join(parts)}"
+
+    def to_json(self) -> bytes:
+        """Return one line for a script."""
+        summary = None if self.summary is None else orjson.loads(self.summary.to_json())
+        folder = None if self.folder is None else str(self.folder)
+        error = self.error or None
+        return orjson.dumps({"source": self.source, "output": folder, "error": error, "summary": summary})
+
+
+def find(responses: list[str]) -> list[str]:
+    """Return the files that paths, folders and patterns mean, each once, in order; ``-`` is standard input."""
+    found: dict[str, None] = {}
+    for given in responses:
+        if Path(given).is_dir():
+            names = sorted(str(path) for path in Path(given).glob("*.json"))
+        elif given == _STDIN or Path(given).exists():
+            names = [given]
+        else:
+            names = sorted(name for name in glob(given, recursive=True) if Path(name).is_file())
+        if not names:
+            raise typer.BadParameter(f"{given}: no such file, and no pattern or folder with JSON files")
+        found |= dict.fromkeys(names)
+    return list(found)
+
+
+def run(sources: list[str], output: Path | None) -> Iterator[Outcome]:
+    """Summarise each source; under ``output`` its files go into a folder of its name. A bad one stops no other."""
+    taken: set[Path] = set()
+    for source in sources:
+        name = "stdin" if source == _STDIN else Path(source).stem.encode("utf-8", "replace").decode()
+        folder = None if output is None else output / name
+        try:
+            response = sys.stdin.buffer.read() if source == _STDIN else Path(source).read_bytes()
+            if folder is None:
+                yield Outcome(source, summarise_response(response, name))
+            elif folder in taken:
+                yield Outcome(source, error=f"{folder} already holds the files of another response of this name")
+            else:
+                taken.add(folder)
+                yield Outcome(source, _write(response, name, folder), folder)
+        except (RelayError, OSError) as error:
+            yield Outcome(source, error=str(error))
+
+
+def _write(response: bytes, name: str, folder: Path) -> Summary:
+    summary, artifacts = make_artifacts(response, name)
+    folder.mkdir(parents=True, exist_ok=True)
+    for artifact in artifacts:
+        (folder / artifact.name).write_bytes(artifact.body)
+    return summary
+
+
+def summarise(
+    responses: Annotated[
+        list[str], typer.Argument(help="Responses of QuerySmarttagJob: files, folders, patterns, or -.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write summary, report and the rest here.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each.")] = False,  # noqa: FBT002 - typer's way to a flag
+) -> None:
+    """Print the summaries of raw responses, or write all files of each; its name stands for the job ID it lacks."""
+    sources = find(responses)
+    progress = Console(stderr=True)
+    alone = len(sources) == 1 or not progress.is_terminal
+    failed = False
+    for outcome in track(run(sources, output), "Summarising", len(sources), console=progress, disable=alone):
+        failed = failed or bool(outcome.error)
+        if outcome.error:
+            progress.print(
+                f"smarttag: {outcome.source}: {outcome.error}", markup=False, highlight=False, soft_wrap=True
+            )
+        if as_json:
+            print(outcome.to_json().decode())
+        elif outcome.summary is not None:
+            print(outcome.told())
+    if failed:
+        raise typer.Exit(1)
