@@ -7,14 +7,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+from local.recorded import jobs
 from shared.smarttag import make_artifacts
 
 ROOT = Path(__file__).parents[1]
-JOB_ID = "88c6ca184c0e47098a5b665e2a126797"
 # name: recorded job, width and height of the screen, pixels per CSS pixel, scheme
 PICTURES = {
-    "report-wide": ("documented", 1280, 1320, 1, "light"),
-    "report-phone-dark": ("documented", 390, 1320, 1.5, "dark"),
+    "report-wide": ("rich", 1280, 1500, 1, "light"),
+    "report-phone-dark": ("rich", 390, 1500, 1.5, "dark"),
 }
 
 
@@ -27,8 +27,8 @@ def main(folder: Path) -> None:
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as scratch:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for name, (job, width, height, ratio, scheme) in PICTURES.items():
-            response = (ROOT / "local" / "recorded" / f"{job}.json").read_bytes()
-            _, artifacts = make_artifacts(response, JOB_ID)
+            recorded = jobs()[job]
+            _, artifacts = make_artifacts(recorded.response, recorded.job_id)
             page_file = Path(scratch) / f"{name}.html"
             page_file.write_bytes(next(a.body for a in artifacts if a.name == "report.html"))
             page = browser.new_page(

@@ -15,13 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from local.recorded import RecordedJob, jobs
 from shared.smarttag import analyse
 from shared.smarttag.model import Analysis, Link, Summary, TextTag, Transcript, TypeState
 from shared.smarttag.report import MAX_BYTES, geometry, precompile, render, view
 from tests.smarttag import report_samples as samples
 
 ROOT = Path(__file__).parents[2]
-RECORDED = sorted((ROOT / "local" / "recorded").glob("*.json"))
+RECORDED = jobs()
 ANY_TEXT = st.text(st.characters(), min_size=1, max_size=300)
 
 
@@ -128,9 +129,8 @@ def test_nothing_is_loaded_and_nothing_runs() -> None:
 
 
 def test_the_documented_job() -> None:
-    page = Page(
-        render(analyse((ROOT / "local/recorded/documented.json").read_bytes(), "88c6ca184c0e47098a5b665e2a126797"))
-    )
+    documented = RECORDED["documented"]
+    page = Page(render(analyse(documented.response, documented.job_id)))
     text = " ".join(page.text.split())
     assert "一段约 48.16 秒的视频。识别出 2 位人物，另有 8 张未知人脸。归类为资讯／社会资讯。" in text
     for said in (
@@ -146,9 +146,9 @@ def test_the_documented_job() -> None:
     assert "任务未返回语音识别结果（ASR）" in text
 
 
-@pytest.mark.parametrize("recorded", RECORDED, ids=lambda path: path.stem)
-def test_every_recorded_job_has_a_small_page(recorded: Path) -> None:
-    analysis = analyse(recorded.read_bytes(), "88c6ca184c0e47098a5b665e2a126797")
+@pytest.mark.parametrize("recorded", RECORDED.values(), ids=RECORDED)
+def test_every_recorded_job_has_a_small_page(recorded: RecordedJob) -> None:
+    analysis = analyse(recorded.response, recorded.job_id)
     html = render(analysis)
     assert view.visible(view.headline(analysis.summary), 240) in Page(html).text
     assert len(html) <= MAX_BYTES

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from local.recorded import jobs
 from shared.smarttag import analyse
 from shared.smarttag.model import Analysis, Person, Range, Tag
 from shared.smarttag.report import render
@@ -21,25 +22,18 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.needs("chromium")
 
 ROOT = Path(__file__).parents[2]
-RECORDED = ROOT / "local" / "recorded"
 SCREENSHOTS = ROOT / "build" / "screenshots"
 FILES = ("summary.json", "subtitles.vtt", "timeline.ndjson")
 NEAR = 1.5  # CSS pixels
 
 
-def recorded(path: Path) -> Analysis:
-    return analyse(path.read_bytes(), "88c6ca184c0e47098a5b665e2a126797")
-
-
-def jobs() -> dict[str, Analysis]:
-    """Return the documented job, the largest recorded one, and what nobody recorded."""
-    largest = max(RECORDED.glob("*.json"), key=lambda path: path.stat().st_size)
+def analyses() -> dict[str, Analysis]:
+    """Return recorded jobs, the documented and the largest among them, and what nobody recorded."""
+    recorded = ((name, jobs()[name]) for name in ("documented", "rich", "large", "image", "odd"))
     return {
-        "documented": recorded(RECORDED / "documented.json"),
-        "largest": recorded(largest),
+        **{name: analyse(job.response, job.job_id) for name, job in recorded},
         "dense": samples.large(rows=80, ranges=150, lines=40),
         "hostile": samples.small(*samples.HOSTILE),
-        "image": samples.image(),
         "failed": samples.bare("Fail", message="InvalidFile"),
         "empty": samples.bare(),
     }
@@ -49,14 +43,14 @@ def jobs() -> dict[str, Analysis]:
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Analysis, Path]]:
     folder = tmp_path_factory.mktemp("reports")
     found = {}
-    for name, analysis in jobs().items():
+    for name, analysis in analyses().items():
         file = folder / f"{name}.html"
         file.write_bytes(render(analysis, FILES))
         found[name] = (analysis, file)
     return found
 
 
-@pytest.mark.parametrize("name", ["documented", "largest", "hostile", "image", "failed", "empty"])
+@pytest.mark.parametrize("name", ["documented", "rich", "large", "hostile", "image", "odd", "failed", "empty"])
 def test_it_is_quiet_fits_and_is_photographed(
     chromium: Browser, pages: dict[str, tuple[Analysis, Path]], name: str
 ) -> None:
@@ -112,7 +106,7 @@ def expected(ranges: tuple[Range, ...], ticks: list[Any]) -> list[tuple[float, f
 
 
 @pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("name", ["documented", "largest", "dense"])
+@pytest.mark.parametrize("name", ["documented", "large", "dense"])
 def test_bars_lie_where_the_times_say(
     chromium: Browser, pages: dict[str, tuple[Analysis, Path]], name: str, width: int
 ) -> None:

@@ -252,7 +252,7 @@ def _identity(entry: Seen) -> tuple[str, str, Label | None, str]:
     if isinstance(entry, Person):
         badge = CATEGORIES.get(entry.category) or Label(f"人物库 {visible(entry.category, _SHORT)}", "library")
         style = "alert" if entry.sensitive else "unknown" if entry.category == "unknown" else "person"
-        return entry.name, "", None if style == "unknown" else badge, style
+        return entry.name, "", badge if entry.category not in ("", "unknown") else None, style
     if isinstance(entry, Tag):
         return entry.name, entry.group, None, "tag"
     if isinstance(entry, Concept):
