@@ -115,9 +115,7 @@ class MpsClient:
             return self._exchange(job_id, end)
         except RelayError:
             raise
-        except OSError as failure:
-            error = self._explain(job_id, failure)
-        except self._urllib3.exceptions.HTTPError as failure:
+        except (OSError, self._urllib3.exceptions.HTTPError) as failure:
             error = self._explain(job_id, failure)
         # Raised here and not above: these failures may quote the URL, and with it the signature and the STS token.
         raise error

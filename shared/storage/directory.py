@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
 
-from shared.errors import AccessRefused, BadInput, ObjectNotFound, RelayError, Unavailable
+from shared.errors import AccessRefused, BadInput, BadSettings, ObjectNotFound, RelayError, Unavailable
 from shared.storage.base import ObjectInfo, check_key
 
 _HIDDEN = ".store"  # temporary files and content types; no object
@@ -203,6 +203,8 @@ class DirectoryStore:
             return AccessRefused(
                 f"{key}: {reason} in {self._root}; make the directory writable, or correct {self._setting}", key=key
             )
+        if self._root.exists() and not self._root.is_dir():
+            return BadSettings(f"{self._root} is no directory; correct {self._setting}", setting=self._setting)
         if error.errno in {errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST}:
             return BadInput(f"{key} cannot be a file in {self._root}: {reason}", key=key)
         return Unavailable(f"{key}: {reason} in {self._root} ({self._setting}); try again", key=key)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.errors import AccessRefused, BadInput, Unavailable
+from shared.errors import AccessRefused, BadInput, BadSettings, Unavailable
 from shared.storage.directory import DirectoryStore
 
 ROOT = Path(__file__).parents[2]
@@ -202,7 +202,7 @@ def test_files_that_are_no_objects_are_not_listed(tmp_path: Path) -> None:
 
 def test_an_output_that_is_a_file_is_one_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(BadInput, match=re.escape(f"{tmp_path}/file")):
+    with pytest.raises(BadSettings, match=re.escape(f"{tmp_path}/file is no directory; correct OUTPUT_URL")):
         DirectoryStore(tmp_path / "file").put("a", b"")
 
 
