@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shared.smarttag.model import Segment
-from shared.smarttag.wrapping import display_width, wrap
+from shared.smarttag.wrapping import display_width, is_blank, wrap
 
 LINES_PER_CUE = 2
 SHORTEST_MS = 1000  # of a cue whose segment has no length of its own, unless the next one starts earlier
@@ -22,7 +22,7 @@ _BLANKS = re.compile("[ \t]+")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 # Controls, byte order marks, and what reverses the direction of text: none can be seen, all can mislead.
 _UNSEEN = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]"
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]"
 )
 
 
@@ -60,7 +60,7 @@ def transcript(segments: Iterable[Segment]) -> bytes:
 def _spoken(segments: Iterable[Segment]) -> list[tuple[int, int, str]]:
     """Return (start, end, clean text) by start, leaving out segments in which nothing can be read."""
     cleaned = [(max(0, segment.fromMs), segment.toMs, _clean(segment.text)) for segment in segments]
-    return sorted((entry for entry in cleaned if display_width(entry[2])), key=lambda entry: entry[0])
+    return sorted((entry for entry in cleaned if entry[2]), key=lambda entry: entry[0])
 
 
 def _cues(segments: Iterable[Segment]) -> list[_Cue]:
@@ -82,7 +82,7 @@ def _share(start: int, end: int, lines: list[str]) -> list[_Cue]:
     spare = end - start - len(pages)
     if spare < 0:
         return [_Cue(start, end, tuple(lines))]
-    widths = [sum(map(display_width, page)) for page in pages]
+    widths = [max(1, sum(map(display_width, page))) for page in pages]
     cuts = [start + page + spare * sum(widths[:page]) // sum(widths) for page in range(len(pages) + 1)]
     return [_Cue(cuts[page], cuts[page + 1], lines) for page, lines in enumerate(pages)]
 
@@ -91,7 +91,7 @@ def _clean(text: str) -> str:
     """Keep what can be seen: one newline per line break, one space per blank, no controls."""
     seen = _UNSEEN.sub("", _LINE_ENDS.sub("\n", _SURROGATES.sub("\ufffd", text)))
     lines = (_BLANKS.sub(" ", line).strip() for line in seen.split("\n"))
-    return "\n".join(line for line in lines if display_width(line))
+    return "\n".join(line for line in lines if not is_blank(line))
 
 
 def _clock(ms: int, point: str) -> str:

@@ -16,6 +16,7 @@ COLUMNS = 32  # 16 full-width characters
 _SPACE, _PLAIN, _OPENING, _CLOSING, _QUOTE = range(5)
 _CLOSING_SIGNS = frozenset(",.;:?!%…—·，。、；：？！～％‰℃")  # besides the categories Pe and Pf
 _UNBREAKABLE_SPACES = frozenset("\u00a0\u2007\u202f")
+_BLANK_CATEGORIES = frozenset({"Zs", "Cf", "Mn", "Me"})
 _ZERO_WIDTH_JOINER = "\u200d"
 # What is younger than the data, or called something else by it.
 _JOINING = re.compile("[\u1160-\u11ff\U0001f3fb-\U0001f3ff\U000e0100-\U000e01ef]")  # jamo, skin tones, variants
@@ -38,6 +39,11 @@ class _Unit:
 def display_width(text: str) -> int:
     """Return how many columns ``text`` takes on one line."""
     return sum(map(_width, text))
+
+
+def is_blank(text: str) -> bool:
+    """Tell whether nothing in ``text`` can be read: white space, joiners, marks without a letter."""
+    return all(ucd.category(char) in _BLANK_CATEGORIES for char in text)
 
 
 def wrap(line: str) -> list[str]:

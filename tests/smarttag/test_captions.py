@@ -147,6 +147,11 @@ def test_a_cue_without_anything_to_read_is_dropped(text: str) -> None:
     assert transcript(spoken) == b"[00:00:00] x\n"
 
 
+@pytest.mark.parametrize("text", ["\u1161", "\U0001f3fd", "\u0903", "…", "\U0001e000" * 40])
+def test_a_cue_with_hardly_anything_to_read_is_kept(text: str) -> None:
+    assert "".join(shown(vtt(say(text)))) == text
+
+
 @pytest.mark.parametrize(
     ("spoken", "expected"),
     [
