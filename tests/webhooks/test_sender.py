@@ -379,6 +379,25 @@ def test_the_default_context_trusts_the_systems_authorities_only(certified: Call
         assert "its certificate is not accepted" in (attempt.error or "")
 
 
+@pytest.mark.parametrize("environment", [{}, {"SSL_CERT_FILE": "/nowhere", "SSL_CERT_DIR": "/nowhere"}])
+def test_there_are_authorities_even_where_the_systems_are_not_found(environment: dict[str, str]) -> None:
+    program = (
+        "from shared.webhooks.sender import _default_context; context = _default_context();"
+        "print(context.verify_mode.name, context.check_hostname, bool(context.get_ca_certs()) or 'by folder')"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert ran.stdout.split(maxsplit=2)[:2] == ["CERT_REQUIRED", "True"]
+    if environment:
+        assert ran.stdout.endswith("True True\n")
+
+
 def test_plain_http_where_tls_is_expected_is_a_failure(trusting: ssl.SSLContext, receiver: Receiver) -> None:
     attempt = send(secure(Lead(receiver.port), trusting), Subscriber("cms", "https://cms.example.com/", (SECRET,)))
     assert attempt.kind == "failed"
