@@ -74,9 +74,11 @@ def length(ms: int) -> str:
     """Write a length of time: ``12.12 s``, ``3 min 05 s``, ``1 h 02 min``."""
     if ms < _MINUTE:
         return f"{(ms + 5) // 10 / 100:.2f} s"
-    minutes, seconds = divmod((ms + 500) // 1000, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {seconds:02} s"
+    seconds = (ms + 500) // 1000
+    if seconds < _HOUR // _SECOND:
+        return f"{seconds // 60} min {seconds % 60:02} s"
+    hours, minutes = divmod((seconds + 30) // 60, 60)
+    return f"{hours} h {minutes:02} min"
 
 
 def length_zh(ms: int) -> str:
