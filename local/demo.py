@@ -75,7 +75,7 @@ def _play(cloud: World, jobs: Iterable[recorded.RecordedJob]) -> None:
         state = orjson.loads(job.response).get("JobStatus", "Success")
         cloud.notify(job.job_id, state, duplicates=2 if job.name == DOCUMENTED else 1)
     cloud.topic.publish(b'{"Type":"Transcode","JobId":"0ceb045cd8df4db49f1c5bd4ace50000","State":"Success"}')
-    if not cloud.functions.drain(60):
+    if not cloud.settle():
         raise typer.Exit(1)
 
 

@@ -60,6 +60,10 @@ class World:
         for _ in range(duplicates):
             self.topic.publish(message)
 
+    def settle(self, seconds: float = 60.0) -> bool:
+        """Wait until every message has been handled; False if some still are being after ``seconds``."""
+        return self.topic.drain(seconds) and self.functions.drain(seconds)
+
 
 @contextmanager
 def world(folder: Path, jobs: Mapping[str, bytes], *, port: int = 0, sweep_seconds: float = 60.0) -> Iterator[World]:

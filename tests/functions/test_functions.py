@@ -24,7 +24,7 @@ def get(cloud: World, path: str, **headers: str) -> tuple[int, bytes]:
 
 def test_a_notification_becomes_objects_webhooks_and_an_answer(cloud: World) -> None:
     cloud.notify(JOB, "Success", duplicates=2)
-    assert cloud.functions.drain(60)
+    assert cloud.settle()
     assert {outcome.result.error_type for outcome in cloud.functions.outcomes} == {""}
     assert (cloud.job(JOB) / "response.json").read_bytes() == recorded.jobs()["documented"].response
     (told,) = cloud.receivers["cms"].deliveries
@@ -49,7 +49,7 @@ def test_a_failing_event_is_an_error_that_names_the_job(cloud: World) -> None:
 
 def test_the_timer_sweeps(cloud: World) -> None:
     cloud.timer.fire()
-    assert cloud.functions.drain(60)
+    assert cloud.settle()
     assert "outbox.swept" in cloud.functions.log("smarttag-callback")
 
 
@@ -83,7 +83,7 @@ def test_a_broken_subscribers_file_loses_nobody(cloud: World) -> None:
     config.write_bytes(whole[:50])
     try:
         cloud.notify(job, "Success")
-        assert cloud.functions.drain(60)
+        assert cloud.settle()
         assert (cloud.job(job) / "manifest.json").exists()
         assert any("fanout" in str(path) for path in (cloud.objects / "outbox").rglob("*"))
     finally:
