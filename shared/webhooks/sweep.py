@@ -56,6 +56,7 @@ class Sweep:
         self._fan_out: Callable[[Owed], dict[str, Any]]
         self._attempt: Callable[[Owed], str]
         self._seen: set[str] = set()
+        self._held: set[str] = set()
         self._counts: Counter[str] = Counter()
         self._lock = threading.Lock()
 
@@ -81,6 +82,8 @@ class Sweep:
                 state = self._isolated(owed)
             with self._lock:
                 self._counts[state] += 1
+                if state == "held":  # so is all that waits behind it: the next sweep looks again
+                    self._held.add(_lane(owed))
 
         for _ in range(_PASSES):
             due = list(self._due())
@@ -92,8 +95,8 @@ class Sweep:
     def _due(self) -> Iterator[tuple[str, Owed]]:
         lanes: Counter[str] = Counter()
         for owed in self._outbox.listed(self._outbox.now()):
-            lane = owed.subscriber or f"{owed.kind}:"  # no subscriber has a colon
-            if owed.key not in self._seen and owed.kind in _NEEDS and lanes[lane] < _MOST:
+            lane = _lane(owed)
+            if lane not in self._held and owed.key not in self._seen and owed.kind in _NEEDS and lanes[lane] < _MOST:
                 lanes[lane] += 1
                 self._seen.add(owed.key)
                 yield lane, owed
@@ -134,3 +137,7 @@ class Sweep:
             return Verdict("told", self._fan_out(owed))
         except RelayError as error:
             return Verdict("again", {"kind": "failed", "error": error.message})
+
+
+def _lane(owed: Owed) -> str:
+    return owed.subscriber or f"{owed.kind}:"  # no subscriber has a colon
