@@ -10,6 +10,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 
 from shared.smarttag.model import Segment
 from shared.smarttag.wrapping import display_width, is_blank, wrap
@@ -82,8 +83,8 @@ def _share(start: int, end: int, lines: list[str]) -> list[_Cue]:
     spare = end - start - len(pages)
     if spare < 0:
         return [_Cue(start, end, tuple(lines))]
-    widths = [max(1, sum(map(display_width, page))) for page in pages]
-    cuts = [start + page + spare * sum(widths[:page]) // sum(widths) for page in range(len(pages) + 1)]
+    shares = [0, *accumulate(max(1, sum(map(display_width, page))) for page in pages)]
+    cuts = [start + page + spare * share // shares[-1] for page, share in enumerate(shares)]
     return [_Cue(cuts[page], cuts[page + 1], lines) for page, lines in enumerate(pages)]
 
 

@@ -26,11 +26,12 @@ _WIDE_IF_UNKNOWN = re.compile("[\u2e80-\u9fff\uf900-\ufaff\ufe10-\ufe6f\U00016fe
 
 @dataclass(slots=True)
 class _Unit:
-    """What may not be broken: ``lead`` is the white space before it, dropped where a line begins."""
+    """What may not be broken: ``line[start:end]``. White space before it is dropped where a line begins."""
 
-    lead: str
-    text: str
-    width: int  # of text
+    start: int
+    end: int
+    lead: int  # columns of the white space before it
+    width: int  # columns of its own
     first: int  # kind of the first sign
     last: int  # kind of the last sign
     narrow: bool  # a run of half-width signs: a word or a number
@@ -56,34 +57,35 @@ def wrap(line: str) -> list[str]:
     if width <= COLUMNS:
         return [line]
     units = _units(line)
-    lines = _fill(units, COLUMNS)
-    for columns in range(-(-width // len(lines)), COLUMNS):
+    breaks = _fill(units, COLUMNS)
+    for columns in range(-(-width // len(breaks)), COLUMNS):
         even = _fill(units, columns)
-        if len(even) == len(lines):
-            return even
-    return lines
+        if len(even) == len(breaks):
+            breaks = even
+            break
+    return [line[start:end] for start, end in breaks]
 
 
-def _fill(units: list[_Unit], columns: int) -> list[str]:
-    lines = [""]
+def _fill(units: list[_Unit], columns: int) -> list[tuple[int, int]]:
+    """Return where lines start and end if each takes as many units as fit."""
+    lines: list[tuple[int, int]] = []
     used = 0
     for unit in units:
-        lead = display_width(unit.lead)
-        if used and used + lead + unit.width <= columns:
-            lines[-1] += unit.lead + unit.text
-            used += lead + unit.width
+        if lines and used + unit.lead + unit.width <= columns:
+            lines[-1] = lines[-1][0], unit.end
+            used += unit.lead + unit.width
         else:
-            lines.append(unit.text)
+            lines.append((unit.start, unit.end))
             used = unit.width
-    return lines[1:]
+    return lines
 
 
 def _units(line: str) -> list[_Unit]:
     units: list[_Unit] = []
     for run in _runs(line):
         if units and _belong_together(units[-1], run):
-            units[-1].text += run.lead + run.text
-            units[-1].width += display_width(run.lead) + run.width
+            units[-1].end = run.end
+            units[-1].width += run.lead + run.width
             units[-1].last = run.last
         else:
             units.append(run)
@@ -95,25 +97,26 @@ def _belong_together(left: _Unit, right: _Unit) -> bool:
         not right.lead and (left.last == _OPENING or _QUOTE in {left.last, right.first})
     )
     overlong = left.width > COLUMNS or right.width > COLUMNS
-    return together and (overlong or left.width + display_width(right.lead) + right.width <= COLUMNS)
+    return together and (overlong or left.width + right.lead + right.width <= COLUMNS)
 
 
 def _runs(line: str) -> list[_Unit]:
     """Return full-width signs one by one, each with its marks or joined emoji, and half-width signs in runs."""
     runs: list[_Unit] = []
-    lead = before = ""
-    for char in line:
+    lead = 0
+    before = ""
+    for at, char in enumerate(line):
         width, kind = _width(char), _kind(char)
         if kind == _SPACE:
-            lead += char
+            lead += width
             continue
         if runs and not lead and (width == 0 or before == _ZERO_WIDTH_JOINER or (width == 1 and runs[-1].narrow)):
-            runs[-1].text += char
+            runs[-1].end = at + 1
             runs[-1].width += width
             runs[-1].last = kind
         else:
-            runs.append(_Unit(lead, char, width, kind, kind, width == 1))
-        lead, before = "", char
+            runs.append(_Unit(at, at + 1, lead, width, kind, kind, width == 1))
+        lead, before = 0, char
     return runs
 
 

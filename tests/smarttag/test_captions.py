@@ -79,7 +79,7 @@ def test_no_speech_gives_valid_empty_files() -> None:
 
 
 def test_no_time_comes_out_a_millisecond_low() -> None:
-    every = [*range(60_000), *range(60_000, 7_200_000, 997), *range(7_190_000, 7_200_000, 40)]
+    every = [*range(60_000), *range(60_000, 7_200_000, 4001), *range(7_190_000, 7_200_000, 40)]
     spoken = tuple(Segment(at, at + 1, "x") for at in every)
     expected = [(at, at + 1) for at in sorted(every)]
     assert times(vtt(spoken)) == expected
@@ -225,6 +225,14 @@ def test_no_text_and_no_time_is_lost(spoken: tuple[Segment, ...]) -> None:
     assert {segment.toMs for segment in read} <= ends
     # What lies between is the cuts inside a segment: each ends one cue and starts the next.
     assert starts - {segment.fromMs for segment in read} == ends - {segment.toMs for segment in read}
+
+
+@pytest.mark.parametrize("text", ["x", "字", "！", "\u0301", "x！", "（", "\u3000x"])
+def test_an_endless_text_is_wrapped_in_one_go(text: str) -> None:
+    endless = "字" + text * 200_000
+    cues = parse(vtt((Segment(0, 10_000_000, endless),)))
+    assert visible("".join("".join(cue.lines) for cue in cues)) == visible(endless)
+    assert (cues[0].start, cues[-1].end) == (0, 10_000_000)
 
 
 WIDTHS = """
