@@ -169,7 +169,7 @@ class Relay:
             ) from error
         found = read(body, self._env, self._guard.check_url)
         for subscriber in found.good:
-            logs.protect(*subscriber.secrets)
+            logs.protect(*subscriber.secrets, *subscriber.headers.values())
         return found
 
     def _open(self, where: Location, setting: str) -> ObjectStore:
