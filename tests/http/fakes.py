@@ -20,6 +20,8 @@ from shared.http.push import PushVerifier
 from shared.http.routes import ARTIFACTS, Parts
 from shared.http.tokens import Guard, hash_of
 from shared.settings import ApiToken
+from shared.smarttag import summarise
+from shared.smarttag.model import Summary
 
 DONE = "88c6ca184c0e47098a5b665e2a126797"
 RUNNING = "0123456789abcdef0123456789abcdef"
@@ -30,15 +32,6 @@ TOKENS = (
     ApiToken("writer", "write", hash_of(WRITE)),
     ApiToken("topic", "push", hash_of(PUSH)),
 )
-
-
-@dataclass(frozen=True)
-class FakeSummary:
-    jobId: str
-    status: str
-
-    def to_json(self) -> bytes:
-        return orjson.dumps({"jobId": self.jobId, "persons": [], "schemaVersion": "1", "status": self.status})
 
 
 @dataclass
@@ -64,7 +57,7 @@ class FakeService:
     def _leave(self, job_id: str) -> None:
         for name in ARTIFACTS:
             self.artifacts[job_id, name] = f"{name} of {job_id}: 刘德华\n".encode() * 50
-        self.artifacts[job_id, "summary.json"] = FakeSummary(job_id, self.statuses[job_id]).to_json()
+        self.artifacts[job_id, "summary.json"] = summary_of(job_id, self.statuses[job_id]).to_json()
         for name in ("response.json", "manifest.json"):
             self.artifacts[job_id, name] = orjson.dumps({"jobId": job_id, "rows": list(range(1000))})
 
@@ -108,8 +101,8 @@ class FakeService:
         except KeyError:
             raise ObjectNotFound(f"oss://secret-bucket/jobs/{job_id}/{name} does not exist") from None
 
-    def live(self, job_id: str) -> Any:
-        return FakeSummary(job_id, self._known(job_id))
+    def live(self, job_id: str) -> Summary:
+        return summary_of(job_id, self._known(job_id))
 
     def deliveries(self, job_id: str) -> list[dict[str, Any]]:
         if job_id != DONE:
@@ -127,6 +120,10 @@ class FakeService:
         self._known(DONE)
         self.accepted.append(message)
         return [{"jobId": DONE, "outcome": "published"}]
+
+
+def summary_of(job_id: str, status: str) -> Summary:
+    return summarise(orjson.dumps({"JobStatus": status, "RequestId": "1", "Results": {"Result": []}}), job_id)
 
 
 def make_app(
@@ -156,11 +153,20 @@ def _no_certificates(url: str) -> bytes:
 @contextmanager
 def serving(app: App) -> Iterator[str]:
     """Serve an application on loopback with waitress; yields the base URL."""
-    server = waitress.server.create_server(app, host="127.0.0.1", port=0, threads=8, clear_untrusted_proxy_headers=True)
-    thread = threading.Thread(target=server.run, daemon=True)
+    sockets: dict[int, Any] = {}
+    server = waitress.server.create_server(app, sockets, host="127.0.0.1", port=0, threads=8)
+    stopping = threading.Event()
+
+    def run() -> None:
+        while not stopping.is_set():
+            server.asyncore.loop(timeout=0.05, map=sockets, count=1)
+        server.task_dispatcher.shutdown()
+        server.asyncore.close_all(sockets)  # here, in the loop's own thread: elsewhere it would be a race
+
+    thread = threading.Thread(target=run)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.effective_port}"
     finally:
-        server.close()
-        thread.join(5)
+        stopping.set()
+        thread.join()
