@@ -167,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._break_off(fault, request)
 
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_OPTIONS = do_PATCH = do_TRACE = _serve
+    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_OPTIONS = do_PATCH = do_TRACE = do_QUERY = _serve
 
     def _break_off(self, fault: Fault, request: Request) -> None:
         self.close_connection = True
