@@ -14,7 +14,7 @@ from shared.webhooks.delivery import Deliveries, Told
 from shared.webhooks.outbox import SCHEDULE
 from shared.webhooks.sender import Attempt
 from shared.webhooks.subscribers import Broken, Subscriber, Subscribers
-from tests.delivery.memory_store import FAILED, GONE, OK, MemoryStore, Receivers
+from tests.delivery.memory_store import FAILED, GONE, OK, MemoryStore, Receivers, open_gate
 from tests.delivery.support import BASE, START, Clock, nothing_to_publish, reader, subscriber, summary
 
 
@@ -201,6 +201,22 @@ def test_a_broken_subscriber_is_owed_and_served_once_it_is_repaired_while_others
     assert world.outbox == []
 
 
+def test_a_store_that_fails_during_the_fan_out_loses_nobody() -> None:
+    world = World(reader(subscriber("a"), subscriber("b")))
+
+    def refuse(what: str, key: str, when: str) -> None:
+        if (what, when) == ("put", "before") and "~b~" in key:
+            raise Unavailable("OSS: 503")
+
+    world.store.gate = refuse
+    assert world.tell() == {"*": "owed"}
+    assert not world.deliveries.told("job1", "Success")
+    world.store.gate = open_gate
+    assert world.sweep(130) == {"delivered": 2, "told": 1, "done": 1}, "an entry of the first fan-out was left, too"
+    assert world.outbox == []
+    assert world.deliveries.told("job1", "Success")
+
+
 def test_a_broken_file_loses_nobody() -> None:
     readings: list[Exception | None] = [SubscribersBroken("no JSON")] * 3
 
@@ -300,8 +316,11 @@ def test_the_breaker_opens_lets_one_probe_through_per_window_and_closes_with_the
     assert len(world.outbox) == 20
 
     world.clock.now += WINDOW
+    world.store.calls.clear()
     for _ in range(5):
         world.sweep(1)
+    elections = [key for what, key in world.store.calls if what == "create" and "/probe-" in key]
+    assert len(elections) == 1, "what is held costs no call"
     assert [who for who, _, _ in world.receivers.arrived].count("a") == TRIPS_AT + 1
     counted = sum(int(key.split("~")[5]) - 1 for key in world.outbox)
     assert counted == TRIPS_AT + 1, "what waits is not counted as an attempt"
