@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def find(responses: list[str]) -> list[str]:
         elif given == _STDIN or Path(given).exists():
             names = [given]
         else:
-            names = sorted(name for name in glob(given, recursive=True) if Path(name).is_file())
+            names = sorted(filter(os.path.isfile, glob(given, recursive=True)))  # noqa: PTH207 - patterns may be absolute
         if not names:
             raise typer.BadParameter(f"{given}: no such file, and no pattern or folder with JSON files")
         found |= dict.fromkeys(names)
