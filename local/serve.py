@@ -29,9 +29,9 @@ def serve(
         console.print(f"HTTP API   {cloud.http.url}", highlight=False)
         console.print(f"token      {TOKEN}", highlight=False)
         console.print(f"objects    {cloud.objects}", highlight=False)
-        console.print(
-            "jobs       " + ", ".join(f"{job.job_id} ({name})" for name, job in jobs.items()), highlight=False
-        )
+        console.print("jobs")
+        for name, job in jobs.items():
+            console.print(f"  {job.job_id}  {name}: {job.description}", highlight=False, soft_wrap=True)
         first = next(iter(jobs.values()))
         console.print("\nTry, from another terminal:", highlight=False)
         header = f'-H "Authorization: Bearer {TOKEN}"'
