@@ -66,7 +66,7 @@ def test_without_subscribers_nothing_is_done_at_all() -> None:
     assert world.store.calls == []
 
 
-def test_a_happy_delivery_costs_eleven_store_calls() -> None:
+def test_a_happy_delivery_costs_ten_store_calls() -> None:
     """Each of them is a round trip that the function is billed for."""
     world = World(reader(subscriber("a")))
     world.tell()
