@@ -29,7 +29,9 @@ def cpv_label(data: Item, path: str, draft: Draft) -> bool:
             track = draft.track(draft.concepts, key, where)
             group = "/".join(level for level in (level1, level2) if level)
             subject = sightings.Subject("concept", label or level2 or level1, group, track)
-            sightings.read(subject, item.get("detailInfo"), f"{where}.detailInfo", draft, ("startTime", "endTime"))
+            sightings.read(
+                subject, item.pop("detailInfo", None), f"{where}.detailInfo", draft, ("startTime", "endTime")
+            )
             track.add_ratio(notes.ratio(item.get("appearanceProbability"), f"{where}.appearanceProbability"))
             knowledge = _knowledge(item.get("knowledgeInfo"), f"{where}.knowledgeInfo", draft)
             if knowledge:

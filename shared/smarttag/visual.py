@@ -19,7 +19,7 @@ def video(data: Item, path: str, draft: Draft) -> bool:
     for item, where, subject in rows:
         track = subject.track
         total, count = track.total, track.count
-        sightings.read(subject, item.get("occurrences"), f"{where}.occurrences", draft)
+        sightings.read(subject, item.pop("occurrences", None), f"{where}.occurrences", draft)
         ratio = notes.ratio(item.get("ratio"), f"{where}.ratio")
         track.add_ratio(ratio)
         if ratio is not None and track.total > total:

@@ -61,7 +61,7 @@ def ocr(data: Item, path: str, draft: Draft) -> bool:
         at = notes.ms(frame.get("timestamp"), f"{where}.timestamp")
         if at is not None:
             screen.frames += 1
-            _frame(notes.array(frame.get("info"), f"{where}.info"), f"{where}.info", at, screen, draft)
+            _frame(notes.array(frame.pop("info", None), f"{where}.info"), f"{where}.info", at, screen, draft)
     return bool(details)
 
 
