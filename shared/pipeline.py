@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -172,35 +173,37 @@ class Pipeline:
                 yield self._job(message.job_id, hint="", round="0")
 
     def _job(self, job_id: str, *, hint: str, round: str) -> Outcome:  # noqa: A002 - the outbox's word
+        """Owe the job, do it, strike it off; whatever could be neither done nor recorded is to be retried."""
         try:
             if round == "0" and self._is_done(job_id, hint):
                 return Outcome(job_id, "duplicate", "was published before")
             entry = self._deliveries.owe_job(job_id, hint)
-            published = self.publish(job_id, hint=hint, round=round)
+            outcome = self._publish_or_bury(job_id, hint, round)
             self._deliveries.settle_job(entry)
-        except RetryableError as error:
+        except RelayError as error:
             log_error("job.deferred", error, level=logging.WARNING, jobId=job_id)
-            return Outcome(job_id, "deferred", str(error))
-        except PermanentError as error:
-            return self._dead(job_id, error)
-        return Outcome(job_id, published.outcome, f"status {published.status}")
+            return Outcome(job_id, "deferred", error.message)
+        except Exception as error:  # noqa: BLE001 - a surprise in one job must not cost the others of its event
+            log_error("job.surprised", error, jobId=job_id, trace=traceback.format_tb(error.__traceback__))
+            return Outcome(job_id, "deferred", f"unexpected {type(error).__name__}; see the log")
+        return outcome
 
-    def _dead(self, job_id: str, error: RelayError) -> Outcome:
-        log_error("job.dead", error, jobId=job_id)
+    def _publish_or_bury(self, job_id: str, hint: str, round: str) -> Outcome:  # noqa: A002 - the outbox's word
         try:
-            self._deliveries.bury_job(job_id, str(error))
-        except RelayError as failure:
-            log_error("job.bury.failed", failure, jobId=job_id)
-            return Outcome(job_id, "deferred", f"{error}; and it could not be recorded: {failure}")
-        return Outcome(job_id, "dead", str(error))
+            published = self.publish(job_id, hint=hint, round=round)
+        except PermanentError as error:
+            log_error("job.dead", error, jobId=job_id)
+            self._deliveries.bury_job(job_id, error.message)
+            return Outcome(job_id, "dead", error.message)
+        return Outcome(job_id, published.outcome, f"status {published.status}")
 
     def _bury(self, poison: Poison) -> Outcome:
         log("notification.poison", level=logging.ERROR, reason=poison.reason, bytes=len(poison.raw))
         try:
             self._deliveries.bury_notification(poison.raw, poison.reason)
-        except RelayError as failure:
-            log_error("notification.bury.failed", failure)
-            return Outcome("", "deferred", f"{poison.reason}; and it could not be recorded: {failure}")
+        except RelayError as error:
+            log_error("notification.deferred", error)
+            return Outcome("", "deferred", f"{poison.reason}; and it could not be recorded: {error.message}")
         return Outcome("", "poison", poison.reason)
 
     def _is_done(self, job_id: str, hint: str) -> bool:

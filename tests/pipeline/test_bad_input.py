@@ -13,6 +13,7 @@ from local.cloud.accounts import ROLE
 from local.cloud.server import Fault, Response
 from shared.errors import RelayError, ResponseTooLarge
 from shared.mps import MpsClient
+from shared.notifications import parse
 from shared.pipeline import Deferred, Pipeline
 
 DOCUMENTED = Path("local/recorded/documented.json").read_bytes()
@@ -177,6 +178,21 @@ def test_a_redelivery_sends_again_with_the_same_id_and_body(relay: System) -> No
     assert relay.outcome(command) == "duplicate"
     first, second = relay.receiver.deliveries
     assert (first.id, first.body) == (second.id, second.body)
+
+
+def test_a_surprise_in_one_job_costs_the_others_nothing(relay: System) -> None:
+    class Surprising(MpsClient):
+        def query(self, job_id: str, deadline: float) -> bytes:
+            if job_id == "odd":
+                raise KeyError("nobody thought of this")
+            return super().query(job_id, deadline)
+
+    source = Surprising(relay.mps.url, "cn-shanghai", lambda: ROLE, 2**27)
+    pipeline = Pipeline(relay.pipeline._store, source, relay.pipeline._deliveries)
+    with pytest.raises(Deferred) as caught:
+        pipeline.receive(parse(b"[" + message("odd") + b"," + message() + b"]"), request_id="test", deadline=60)
+    assert [outcome.outcome for outcome in caught.value.outcomes] == ["deferred", "published"]
+    assert any("odd" in name for name in relay.files("outbox"))
 
 
 @pytest.mark.parametrize(
