@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -66,7 +67,15 @@ class World:
 
 
 @contextmanager
-def world(folder: Path, jobs: Mapping[str, bytes], *, port: int = 0, sweep_seconds: float = 60.0) -> Iterator[World]:
+def world(
+    folder: Path,
+    jobs: Mapping[str, bytes],
+    *,
+    port: int = 0,
+    sweep_seconds: float = 60.0,
+    code: Path = ROOT,
+    python: str = sys.executable,
+) -> Iterator[World]:
     """Start everything on loopback below ``folder``; stop all of it at the end.
 
     Args:
@@ -74,6 +83,8 @@ def world(folder: Path, jobs: Mapping[str, bytes], *, port: int = 0, sweep_secon
         jobs: job ID to the response MPS answers.
         port: of the HTTP trigger; 0 for any.
         sweep_seconds: between timer events.
+        code: the functions' code folder: this project, or the deployable package.
+        python: the interpreter that runs them.
     """
     with ExitStack() as stack:
         mps = stack.enter_context(MpsStandIn(dict(jobs)))
@@ -91,7 +102,9 @@ def world(folder: Path, jobs: Mapping[str, bytes], *, port: int = 0, sweep_secon
             "API_TOKENS": f"local:write:{hashlib.sha256(TOKEN.encode()).hexdigest()}",
         }
         functions = stack.enter_context(
-            FunctionCompute(_functions(environment), credentials=ROLE, logs=folder / "logs", region=REGION)
+            FunctionCompute(
+                _functions(environment, code, python), credentials=ROLE, logs=folder / "logs", region=REGION
+            )
         )
         topic = stack.enter_context(Topic("smarttag-events"))
         topic.to_function(partial(functions.invoke_async, CALLBACK))
@@ -101,10 +114,10 @@ def world(folder: Path, jobs: Mapping[str, bytes], *, port: int = 0, sweep_secon
         yield World(mps, oss, topic, functions, http, receivers, timer, objects, folder / "logs")
 
 
-def _functions(environment: Mapping[str, str]) -> list[Function]:
+def _functions(environment: Mapping[str, str], code: Path, python: str) -> list[Function]:
     names = {CALLBACK: "functions/mns_callback", API: "functions/http_api"}
     return [
-        Function(name, f"{module}.handler", ROOT, environment, f"{module}.initializer", timeout=300.0)
+        Function(name, f"{module}.handler", code, environment, f"{module}.initializer", python=python, timeout=300.0)
         for name, module in names.items()
     ]
 

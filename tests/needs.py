@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 NODE_FOLDER = Path(__file__).parent / "node"
+PACKAGE = Path(__file__).parents[1] / "build" / "package"
 
 
 @functools.cache
@@ -24,7 +25,9 @@ def find(tool: str) -> str | None:
 
 @functools.cache
 def missing(tool: str) -> str | None:
-    """Return why tests that need ``tool`` cannot run here, None if they can."""
+    """Return why tests that need ``tool`` cannot run here, None if they can. ``package`` is what make build makes."""
+    if tool == "package":
+        return None if PACKAGE.is_dir() else "needs the deployable package: run make build"
     if find(tool) is None:
         return f"needs {tool}, and none that runs was found"
     if tool == "node":
