@@ -1,8 +1,9 @@
 """What the core costs, compared with bare ``orjson.loads`` of the same data: ``python -m local.bench_core``.
 
 CPU: ``summarise`` of a 20 MB VideoLabel and of a 50 MB OCR, envelope and all, against ``orjson.loads`` of the Data
-alone with the collector as Python starts it, one after the other; the median round counts. Memory: the peak of a process that
-summarises both in one response of 77 MB, against that of one that decodes it twice the naive way (Linux only).
+alone with the collector as Python starts it, one after the other; the median round counts. Memory: the peak of a
+process that summarises both in one response of 77 MB, against that of one that decodes it twice the naive way (Linux
+only).
 """
 
 from __future__ import annotations

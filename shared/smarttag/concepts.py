@@ -46,7 +46,7 @@ def _knowledge(value: Json, path: str, draft: Draft) -> Item | None:
             return None
         try:
             value = loads(value.encode(), path, draft.notes)
-        except orjson.JSONDecodeError as error:
-            draft.notes.add("invalid-json", path, f"not JSON ({error}); left out")
+        except orjson.JSONDecodeError:
+            draft.notes.add("invalid-json", path, "not JSON; left out")
             return None
     return draft.notes.plain(draft.notes.object(value, path), path) or None

@@ -85,13 +85,14 @@ def _read_one(name: str, result: Item, path: str, draft: Draft) -> str:
         return "unknown"
     try:
         data = _parse(result, path, notes)
-    except orjson.JSONDecodeError as error:
-        notes.add("invalid-json", path, f"not JSON ({error}); this result is left out")
+    except orjson.JSONDecodeError:
+        notes.add("invalid-json", path, "not JSON; this result is left out")
         return "invalid"
     if reader is links.process:
         return "ok" if reader(data, path, draft) else "empty"
-    parts = [(path, data or {})] if isinstance(data, dict) or data is None else notes.items(data, path)
-    if not parts and data != []:
+    data = {} if data is None or data == [] else data
+    parts = [(path, data)] if isinstance(data, dict) else notes.items(data, path)
+    if not parts:
         return "invalid"
     for where, part in parts:
         if part.get("success") is False:

@@ -83,23 +83,22 @@ class Notes:
 
     def number(self, value: Json, path: str) -> float | None:
         """Return a finite number; digits in a string count, null is None."""
-        if isinstance(value, str):
-            try:
-                number = float(value.replace("_", "?"))  # Python alone reads 1_000
-            except ValueError:
-                self.wrong(value, path, "a number")
-                return None
-            self.add("number-as-text", path, "a number written as text; read as a number")
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            number = float(value)
-        else:
-            if value is not None:
-                self.wrong(value, path, "a number")
+        if value is None:
             return None
-        if math.isfinite(number):
-            return number
-        self.add("not-finite", path, "not a finite number; ignored")
-        return None
+        if isinstance(value, bool | list | dict):
+            self.wrong(value, path, "a number")
+            return None
+        try:
+            number = float(value.replace("_", "?") if isinstance(value, str) else value)  # Python alone reads 1_000
+        except ValueError:
+            self.wrong(value, path, "a number")
+            return None
+        if not math.isfinite(number):
+            self.add("not-finite", path, "not a finite number; ignored")
+            return None
+        if isinstance(value, str):
+            self.add("number-as-text", path, "a number written as text; read as a number")
+        return number
 
     def ms(self, value: Json, path: str, per_unit: int = 1000) -> int | None:
         """Return a time in milliseconds; ``per_unit`` is 1 where the vendor's unit is the millisecond."""

@@ -1,0 +1,284 @@
+"""One oddity at a time: what becomes of it, and which warning says so where."""
+
+from __future__ import annotations
+
+import gc
+import json
+import threading
+from typing import Any
+
+import pytest
+
+from shared.errors import BadResponse
+from shared.smarttag import collector, summarise
+from shared.smarttag.model import Summary
+
+DATA = "$.Results.Result[0].Data"
+
+
+def answer(*results: tuple[str, Any], **fields: Any) -> bytes:
+    found = [{"Type": name, "Data": data if isinstance(data, str) else json.dumps(data)} for name, data in results]
+    return json.dumps({"JobStatus": "Success", "Results": {"Result": found}, **fields}).encode()
+
+
+def codes(summary: Summary) -> list[tuple[str, str]]:
+    return [(warning.code, warning.path.removeprefix(DATA)) for warning in summary.warnings]
+
+
+def person(*occurrences: Any, **fields: Any) -> dict[str, Any]:
+    return {"name": "甲", "category": "celebrity", "occurrences": list(occurrences), **fields}
+
+
+def seen(first: Any, last: Any, **fields: Any) -> dict[str, Any]:
+    return {"from": first, "to": last, "score": 0.5, **fields}
+
+
+@pytest.mark.parametrize(
+    ("response", "says"),
+    [
+        (b"", "nothing"),
+        (b" \r\n", "nothing"),
+        (b"\xef\xbb\xbf<?xml version='1.0'?><QuerySmarttagJobResponse/>", "XML or HTML"),
+        (b"\n<html><body>502</body></html>", "XML or HTML"),
+        (b'{"JobStatus": "Success", "Results"', "not JSON"),
+        (b"[1]", "a list"),
+        (b'"x"', "text"),
+        (b"null", "null"),
+        (b"{}", "without a JobStatus"),
+        (b'{"JobStatus": "Paused"}', "without a JobStatus"),
+        (b'{"JobStatus": 5, "Results": {"Result": []}}', "without a JobStatus"),
+        (b'{"Code": "Throttling.User", "Message": "slow down", "RequestId": "r"}', "the error 'Throttling.User'"),
+    ],
+)
+def test_what_is_no_job_is_one_documented_error(response: bytes, says: str) -> None:
+    with pytest.raises(BadResponse, match=says):
+        summarise(response)
+
+
+def test_the_vendors_error_message_is_not_repeated() -> None:
+    signed = b'{"Code": "SignatureDoesNotMatch", "Message": "server string to sign is: GET&AccessKeyId=LTAIx"}'
+    with pytest.raises(BadResponse) as raised:
+        summarise(signed)
+    assert "LTAIx" not in raised.value.message
+    assert raised.value.fields["code"] == "SignatureDoesNotMatch"
+
+
+@pytest.mark.parametrize(
+    "results",
+    [
+        {"Result": [{"Type": "Meta", "Data": '{"title": "T"}'}]},
+        {"result": [{"Type": "Meta", "Data": '{"title": "T"}'}]},
+        {"Result": {"Type": "Meta", "Data": '{"title": "T"}'}},
+        [{"Type": "Meta", "Data": '{"title": "T"}'}],
+        [{"Type": "meta", "Data": {"title": "T"}}],
+        {"Type": "Meta", "Data": [{"title": "T"}]},
+    ],
+)
+def test_every_shape_of_results_is_read(results: Any) -> None:
+    summary = summarise(json.dumps({"JobStatus": "Success", "Results": results}).encode())
+    assert summary.title == "T"
+    assert {name: (state.count, state.state) for name, state in summary.types.items()} == {"Meta": (1, "ok")}
+
+
+@pytest.mark.parametrize("results", [None, {}, [], {"Result": None}, {"Result": []}])
+def test_no_results_are_an_empty_summary(results: Any) -> None:
+    summary = summarise(json.dumps({"JobStatus": "processing", "Results": results}).encode())
+    assert (summary.status, summary.types, summary.warnings) == ("Processing", {}, ())
+
+
+def test_results_without_a_status_are_read_and_doubted() -> None:
+    summary = summarise(json.dumps({"Results": [{"Type": "Meta", "Data": '{"title": "T"}'}]}).encode())
+    assert (summary.status, summary.title, codes(summary)) == ("Success", "T", [("no-status", "$.JobStatus")])
+
+
+@pytest.mark.parametrize(
+    ("data", "state"),
+    [
+        ("", "empty"),
+        ("  ", "empty"),
+        ("null", "empty"),
+        ("{}", "empty"),
+        ("[]", "empty"),
+        ('{"details": []}', "empty"),
+        ('{"details": null}', "empty"),
+        ("{", "invalid"),
+        ("7", "invalid"),
+        ('"x"', "invalid"),
+        ("[7]", "invalid"),
+        ("<html>", "invalid"),
+        ('{"details": [{"from": 0.5, "to": 1.0, "content": "好"}]}', "ok"),
+    ],
+)
+def test_states_of_a_type(data: str, state: str) -> None:
+    summary = summarise(answer(("ASR", data), ("Meta", {"title": "T"})))
+    assert summary.types["ASR"].state == state
+    assert summary.title == "T"
+    assert (summary.transcript is None) == (state == "invalid")
+    assert (summary.warnings == ()) == (state != "invalid")
+
+
+def test_several_results_of_one_type_are_united_and_the_worst_state_is_told() -> None:
+    first, second = ({"details": [{"from": f, "to": f + 1.0, "content": t}]} for f, t in ((5.0, "二"), (0.0, "一")))
+    summary = summarise(answer(("ASR", first), ("ASR", "{"), ("ASR", second)))
+    assert (summary.types["ASR"].count, summary.types["ASR"].state) == (3, "invalid")
+    assert summary.transcript is not None
+    assert (summary.transcript.excerpt, summary.transcript.spokenMs) == ("一 二", 2000)
+
+
+@pytest.mark.parametrize(
+    ("row", "expected", "warned"),
+    [
+        (seen(1.0, 2.0), [(1000, 2000)], []),
+        (seen(1, 2), [(1000, 2000)], []),
+        (seen("1.0", "2"), [(1000, 2000)], [("number-as-text", "from"), ("number-as-text", "to")]),
+        ({"startTime": 1.0, "endTime": 2.0}, [(1000, 2000)], []),
+        (seen(2.0, 2.0), [(2000, 2000)], []),
+        (seen(0.0005, 0.0015), [(0, 2)], []),
+        (seen(2.0, 1.0), [], [("reversed-range", "")]),
+        (seen("NaN", 1.0), [], [("not-finite", "from")]),
+        (seen(0.0, "1e400"), [], [("not-finite", "to")]),
+        (seen(0.0, 1e300), [], [("absurd-time", "to")]),
+        (seen(-0.04, 1.0), [(0, 1000)], [("negative-time", "from")]),
+        (seen(True, 2.0), [], [("wrong-type", "from")]),
+        (seen(None, 2.0), [], [("no-time", "from")]),
+        (seen("1_0", 20.0), [], [("wrong-type", "from")]),
+        (None, [], [("wrong-type", "")]),
+    ],
+)
+def test_one_range(row: Any, expected: list[tuple[int, int]], warned: list[tuple[str, str]]) -> None:
+    summary = summarise(answer(("VideoLabel", {"persons": [person(row)]})))
+    (found,) = summary.persons
+    assert list(found.appearances) == expected
+    assert found.appearanceCount == len(expected)
+    at = ".persons[0].occurrences[0]"
+    assert codes(summary) == [(code, f"{at}.{where}" if where else at) for code, where in warned]
+
+
+@pytest.mark.parametrize(
+    ("score", "expected", "warned"),
+    [(-1, None, 0), (-1.0, None, 0), (None, None, 0), ("0.5", 0.5, 1), (-0.5, None, 1), (1, 1.0, 0), (True, None, 1)],
+)
+def test_scores(score: Any, expected: float | None, warned: int) -> None:
+    summary = summarise(answer(("VideoLabel", {"persons": [person(seen(1.0, 2.0) | {"score": score})]})))
+    assert (summary.persons[0].bestScore, len(summary.warnings)) == (expected, warned)
+
+
+def test_json_that_orjson_refuses_is_mended_value_by_value() -> None:
+    data = (
+        '{"persons": [{"name": "a\\ud800b\\ud83d\\ude00\tc", "category": "x", "ratio": NaN, "occurrences": ['
+        '{"from": 1e400, "to": 2.0}, {"from": 1.0, "to": 2.0, "score": -Infinity}]}]}'
+    )
+    summary = summarise(answer(("VideoLabel", data)))
+    (found,) = summary.persons
+    assert (found.name, found.seenMs, found.ratio) == ("a\ufffdb😀\tc", 1000, None)
+    assert codes(summary) == [("mended-json", ""), ("no-time", ".persons[0].occurrences[0].from")]
+
+
+def test_the_envelope_is_mended_too() -> None:
+    response = b'\xef\xbb\xbf{"JobStatus":"Success","UserData":"\\ud800\xff","Quota":NaN,"Results":{"Result":[]}}'
+    summary = summarise(response)
+    assert (summary.userData, codes(summary)) == ("\ufffd\ufffd", [("mended-json", "$")])
+
+
+def test_user_data_that_is_no_text_becomes_canonical_json() -> None:
+    summary = summarise(answer(UserData={"b": 1, "a": "片"}, Message=7))
+    assert (summary.userData, summary.message) == ('{"a":"片","b":1}', "7")
+    assert codes(summary) == [("not-text", "$.UserData"), ("not-text", "$.Message")]
+
+
+def test_one_person_in_two_rows_is_one_and_two_unknown_faces_are_two() -> None:
+    rows = [person(seen(f, f + 2.0), ratio=0.1, category=c) for f in (0.0, 1.0) for c in ("celebrity", "unknown")]
+    named, *unknown = summarise(answer(("VideoLabel", {"persons": rows}))).persons
+    assert (named.seenMs, named.sumMs, named.ratio, named.appearanceCount) == (3000, 4000, 0.2, 2)
+    assert [face.seenMs for face in unknown] == [2000, 2000]
+
+
+def test_ratios_that_share_no_duration_are_doubted() -> None:
+    rows = [person(seen(0.0, 10.0), ratio=0.1), person(seen(0.0, 10.0), ratio=0.5, name="乙")]
+    summary = summarise(answer(("VideoLabel", {"persons": rows})))
+    assert [warning.code for warning in summary.warnings] == ["ratios-disagree"]
+    assert (summary.media.durationMs, summary.media.durationSource) == (10_000, "maxTo")
+
+
+def test_a_duration_that_ends_before_its_ranges_is_doubted() -> None:
+    summary = summarise(answer(("VideoLabel", {"persons": [person(seen(90.0, 95.0), ratio=0.1)]})))
+    assert [warning.code for warning in summary.warnings] == ["ratios-disagree"]
+
+
+def test_sensitive_people_of_both_generations_are_alerts() -> None:
+    entity = {"labelLevel1": "人脸", "labelLevel2": "敏感人物,名人", "label": "乙", "detailInfo": []}
+    persons = [
+        person(seen(1.0, 2.0), category=category, name=category) for category in ("sensitive", "politician", "x")
+    ]
+    summary = summarise(answer(("VideoLabel", {"persons": persons}), ("CPVLabel", {"entities": [entity]})))
+    assert sorted((alert.kind, alert.name) for alert in summary.alerts) == [
+        ("politician", "politician"),
+        ("sensitive-person", "sensitive"),
+        ("sensitive-person", "乙"),
+    ]
+
+
+def test_only_web_addresses_become_links() -> None:
+    links = {"a": "https://example.com/a", "b": "javascript:alert(1)", "c": None, "d": {"e": 1}}
+    summary = summarise(answer(("Process", links), ("Process", "https://example.com/raw.json")))
+    assert [(link.name, link.url) for link in summary.links] == [
+        ("a", "https://example.com/a"),
+        ("", "https://example.com/raw.json"),
+    ]
+    assert [path for _, path in codes(summary)] == [".b", ".d"]
+
+
+def test_screen_text_is_grouped_by_what_it_says() -> None:
+    boxes = [(2.0, " 字 ", 0.5), (1.0, "字", 0.9), (4.0, "字", -1.0), (3.0, "别", 0.1)]
+    details = [{"timestamp": t, "info": [{"content": c, "score": s, "textType": 2}]} for t, c, s in boxes]
+    screen = summarise(answer(("OCR", {"details": details}))).screenText
+    assert screen is not None
+    assert (screen.frames, screen.detections, screen.distinct) == (4, 4, 2)
+    assert [(i.text, i.count, i.firstMs, i.lastMs, i.bestScore, i.textType) for i in screen.items] == [
+        ("字", 3, 1000, 4000, 0.9, "2"),
+        ("别", 1, 3000, 3000, 0.1, "2"),
+    ]
+
+
+def test_text_tags_split_trim_and_keep_each_value_once() -> None:
+    tags = [{"name": "地域", "value": " 北京，上海,北京 ,,"}, {"name": "地域", "value": "广州"}]
+    (tag,) = summarise(answer(("TextLabel", {"tags": tags}))).textTags
+    assert tag.values == ("北京", "上海", "广州")
+
+
+def test_warnings_are_bounded_and_count_the_rest() -> None:
+    rows = [seen(2.0, 1.0) for _ in range(5000)] + [seen("1.0", 2.0)]
+    summary = summarise(answer(("VideoLabel", {"persons": [person(*rows)]})))
+    assert [warning.code for warning in summary.warnings] == ["reversed-range"] * 20 + ["number-as-text", "more"]
+    assert summary.warnings[-1].message == "and 4980 more; in all: 5000 reversed-range"
+
+
+def test_a_failed_part_is_told() -> None:
+    summary = summarise(answer(("TextLabel", {"success": False, "message": "x", "tags": []})))
+    assert codes(summary) == [("vendor-failed", "")]
+
+
+def test_the_collector_is_put_back_by_the_last_thread_only() -> None:
+    assert gc.isenabled()
+    inside, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with collector.paused():
+            inside.set()
+            leave.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    inside.wait(10)
+    with pytest.raises(BadResponse):
+        summarise(b"{}")
+    assert not gc.isenabled()
+    leave.set()
+    thread.join(10)
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        summarise(answer())
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

@@ -1,0 +1,195 @@
+"""The documented response to the figure, a golden summary for every kind of job, and the same bytes everywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+
+from local.recorded import jobs
+from shared.smarttag import analyse, make_artifacts, summarise
+from shared.smarttag.model import Range, Summary
+from tests import needs
+from tests.smarttag.test_any_input import check
+
+GOLDEN = Path(__file__).parent / "golden"
+ROOT = Path(__file__).parent.parent.parent
+JOBS = jobs()
+# Prints one hash over the summaries of all recorded jobs.
+HASH_ALL = """
+import hashlib, sys
+sys.path.insert(0, sys.argv[1])
+from local.recorded import jobs
+from shared.smarttag import summarise
+whole = hashlib.sha256()
+for job in jobs().values():
+    whole.update(summarise(job.response, job.job_id).to_json())
+print(whole.hexdigest())
+"""
+
+
+@pytest.fixture(scope="module")
+def documented() -> Summary:
+    job = JOBS["documented"]
+    return summarise(job.response, job.job_id)
+
+
+def test_documented_persons(documented: Summary) -> None:
+    named = [person for person in documented.persons if person.category != "unknown"]
+    assert len(documented.persons) == 10
+    assert documented.persons[:2] == tuple(named)
+    assert [(p.name, p.category, p.sensitive, p.seenMs, p.sumMs, p.ratio) for p in named] == [
+        ("万立骏", "politician", True, 12120, 12120, 0.252),
+        ("徐绍川", "politician", True, 4520, 4520, 0.094),
+    ]
+    assert sorted(person.name for person in documented.persons[2:]) == [f"未知人脸{n}" for n in range(1, 9)]
+    first = named[0]
+    assert first.appearances == ((2440, 5320), (11440, 13560), (16440, 19200), (24440, 26320), (42600, 45080))
+    assert (first.firstMs, first.lastMs, first.appearanceCount, first.bestScore) == (2440, 45080, 5, 0.972)
+    assert first.shots == {"medium-closeUp": 5}
+    assert first.bestFrame is not None
+    assert (first.bestFrame.timestampMs, first.bestFrame.score) == (4560, 0.972)
+    assert first.bestFrame.position == {"leftTop": [455, 51], "rightBottom": [1117, 389]}
+    assert all(person.bestScore is None for person in documented.persons[2:])
+
+
+def test_documented_rest(documented: Summary) -> None:
+    assert [(tag.group, tag.name, tag.seenMs) for tag in documented.tags] == [("场景", "公寓", 2240)]
+    assert [(c.category1, c.category2, c.score) for c in documented.classifications] == [("资讯", "社会资讯", 0.688)]
+    assert {tag.name: tag.values for tag in documented.textTags} == {
+        "人物": ("习近平", "万立骏"),
+        "关键词": (
+            "自治区",
+            "群众性",
+            "中国特色社会主义",
+            "慰问",
+            "中国梦",
+            "统战部",
+            "调研",
+            "总书记",
+            "南宁市",
+            "政治性",
+            "先进性",
+        ),
+        "组织机构": ("党中央", "中国侨联党组"),
+        "地域": ("南宁市", "中国"),
+    }
+    assert (documented.status, documented.userData, documented.jobId) == (
+        "Success",
+        "take back to me",
+        "88c6ca184c0e47098a5b665e2a126797",
+    )
+    assert [(alert.kind, alert.name) for alert in documented.alerts] == [
+        ("politician", "万立骏"),
+        ("politician", "徐绍川"),
+    ]
+    assert (documented.transcript, documented.screenText, documented.warnings) == (None, None, ())
+
+
+def test_documented_duration_is_inferred_as_tightly_as_the_ratios_allow(documented: Summary) -> None:
+    media = documented.media
+    assert (media.kind, media.durationSource) == ("video", "inferred")
+    assert media.durationMs is not None
+    assert media.durationErrorMs is not None
+    low, high = media.durationMs - media.durationErrorMs, media.durationMs + media.durationErrorMs
+    assert 48155 <= low < high <= 48172
+    for seen in (*documented.persons, *documented.tags):
+        # Rounded as the vendor does, every whole millisecond of the bound gives back the vendor's ratio.
+        assert round(seen.sumMs / low, 3) == seen.ratio == round(seen.sumMs / high, 3)
+
+
+@pytest.mark.parametrize("name", sorted(set(JOBS) - {"large"}))
+def test_golden(name: str) -> None:
+    """To accept a change: ``smarttag summarise local/recorded/NAME.json``, with the job ID, is what lies here."""
+    job = JOBS[name]
+    summary = summarise(job.response, job.job_id)
+    check(summary)
+    assert (
+        orjson.dumps(orjson.loads((GOLDEN / f"{name}.json").read_bytes()), option=orjson.OPT_SORT_KEYS)
+        == summary.to_json()
+    )
+
+
+def test_the_large_job() -> None:
+    summary = summarise(JOBS["large"].response, JOBS["large"].job_id)
+    check(summary)
+    assert len(summary.persons) + len(summary.tags) == 80
+    assert sum(seen.appearanceCount for seen in (*summary.persons, *summary.tags)) == 12_000
+    assert summary.media.durationMs == pytest.approx(7_200_000, abs=summary.media.durationErrorMs)
+    assert summary.media.durationErrorMs is not None
+    assert summary.media.durationErrorMs < 2000
+    assert summary.warnings == ()
+
+
+def test_other_processes_write_the_same_bytes() -> None:
+    assert _hash(sys.executable, seed="1") == _hash(sys.executable, seed="2")
+
+
+@pytest.mark.parametrize("python", [pytest.param(v, marks=pytest.mark.needs(v)) for v in ("python3.10", "python3.12")])
+def test_other_pythons_write_the_same_bytes(python: str, tmp_path: Path) -> None:
+    command = needs.find(python)
+    assert command is not None
+    subprocess.run([command, "-m", "venv", tmp_path], check=True)
+    wanted = next(line for line in (ROOT / "requirements.txt").read_text().splitlines() if line.startswith("orjson=="))
+    inside = str(tmp_path / "bin" / "python")
+    pip = [inside, "-m", "pip", "install", "-q", "--disable-pip-version-check", wanted]
+    if subprocess.run(pip, check=False).returncode and os.environ.get("CI_NO_SKIP") != "1":
+        pytest.skip(f"{wanted} cannot be installed into {python} here")
+    assert _hash(inside, seed="3") == _hash(sys.executable, seed="3")
+
+
+def _hash(python: str, seed: str) -> str:
+    environment = {**os.environ, "PYTHONHASHSEED": seed}
+    done = subprocess.run(
+        [python, "-c", HASH_ALL, str(ROOT)], capture_output=True, check=True, text=True, env=environment, timeout=300
+    )
+    assert len(done.stdout.strip()) == hashlib.sha256().digest_size * 2
+    return done.stdout
+
+
+def test_nothing_of_one_job_is_in_the_files_of_the_next() -> None:
+    marks = ("码头", "轮渡", "示例", "ep-0042", JOBS["rich"].job_id)
+    _, rich = make_artifacts(JOBS["rich"].response, JOBS["rich"].job_id)
+    for name in ("documented", "meta"):
+        job = JOBS[name]
+        alone = [artifact.body for artifact in make_artifacts(job.response, job.job_id)[1]]
+        make_artifacts(JOBS["rich"].response, JOBS["rich"].job_id)
+        again = make_artifacts(job.response, job.job_id)[1]
+        assert [artifact.body for artifact in again] == alone
+    assert all(mark in b"".join(artifact.body for artifact in rich).decode() for mark in marks)
+    documented = b"".join(a.body for a in make_artifacts(JOBS["documented"].response, "j")[1]).decode()
+    assert not [mark for mark in marks if mark in documented]
+
+
+def test_artifacts() -> None:
+    summary, artifacts = make_artifacts(JOBS["rich"].response, "rich")
+    files = {artifact.name: artifact for artifact in artifacts}
+    assert {name: file.content_type for name, file in files.items()} == {
+        "summary.json": "application/json; charset=utf-8",
+        "report.html": "text/html; charset=utf-8",
+        "subtitles.vtt": "text/vtt; charset=utf-8",
+        "subtitles.srt": "application/x-subrip; charset=utf-8",
+        "transcript.txt": "text/plain; charset=utf-8",
+        "timeline.ndjson": "application/x-ndjson; charset=utf-8",
+    }
+    assert files["summary.json"].body == summary.to_json()
+    assert all(name in files["report.html"].body.decode() for name in files if name != "report.html")
+    assert {a.name for a in make_artifacts(JOBS["documented"].response, "d")[1]} == {
+        "summary.json",
+        "report.html",
+        "timeline.ndjson",
+    }
+
+
+def test_occurrences_are_what_the_vendor_said_before_ranges_are_united() -> None:
+    analysis = analyse(JOBS["rich"].response)
+    engineer = next(person for person in analysis.summary.persons if person.name == "示例工程师")
+    said: list[Range] = [(o.fromMs, o.toMs) for o in analysis.occurrences if o.name == "示例工程师"]
+    assert said == [(21400, 26720), (24000, 28000)]
+    assert engineer.appearances == ((21400, 28000),)
+    assert (engineer.seenMs, engineer.sumMs, engineer.appearanceCount) == (6600, 9320, 2)
