@@ -21,28 +21,22 @@ class Credentials:
 
     @classmethod
     def from_env_or_context(cls, env: Mapping[str, str], context: object = None) -> Credentials:
-        """Read the credentials of the function's role.
+        """Read the credentials of the function's role; ``BadSettings`` if there is no complete key.
 
         Args:
             env: where python3.12 on Function Compute has them, and nowhere else.
             context: the invocation's context; up to python3.10 it has ``credentials``.
-
-        Raises:
-            BadSettings: neither has a complete key.
         """
-        found = cls(
-            env.get("ALIBABA_CLOUD_ACCESS_KEY_ID", "").strip(),
-            env.get("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "").strip(),
-            env.get("ALIBABA_CLOUD_SECURITY_TOKEN", "").strip(),
-        )
+        names = ("access_key_id", "access_key_secret", "security_token")
         given = getattr(context, "credentials", None)
-        if not (found.access_key_id and found.access_key_secret) and given is not None:
-            names = ("access_key_id", "access_key_secret", "security_token")
-            found = cls(*(getattr(given, name, None) or "" for name in names))
-        if not (found.access_key_id and found.access_key_secret):
-            raise BadSettings(
-                "no credentials: give the function a role, or set ALIBABA_CLOUD_ACCESS_KEY_ID and "
-                "ALIBABA_CLOUD_ACCESS_KEY_SECRET (and ALIBABA_CLOUD_SECURITY_TOKEN for an STS key)",
-                settings=["ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET"],
-            )
-        return found
+        for found in (
+            cls(*(env.get(f"ALIBABA_CLOUD_{name.upper()}", "").strip() for name in names)),
+            cls(*(getattr(given, name, None) or "" for name in names)),
+        ):
+            if found.access_key_id and found.access_key_secret:
+                return found
+        raise BadSettings(
+            "no credentials: give the function a role, or set ALIBABA_CLOUD_ACCESS_KEY_ID and "
+            "ALIBABA_CLOUD_ACCESS_KEY_SECRET (and ALIBABA_CLOUD_SECURITY_TOKEN for an STS key)",
+            settings=["ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET"],
+        )

@@ -12,14 +12,18 @@ class RelayError(Exception):
 
     Args:
         message: one sentence for a person: what went wrong with which thing, and what to do.
+        retry_after: seconds to wait at least, where the other side said so.
         fields: the same facts as JSON values, for the log and for problem+json.
     """
 
     retryable = False
 
-    def __init__(self, message: str, **fields: str | float | bool | list[str] | None) -> None:
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, **fields: str | float | bool | list[str] | None
+    ) -> None:
         super().__init__(message)
         self.message = message
+        self.retry_after = retry_after
         self.fields = fields
 
 
@@ -28,23 +32,9 @@ class PermanentError(RelayError):
 
 
 class RetryableError(RelayError):
-    """Trying again later may succeed.
-
-    Args:
-        retry_after: seconds to wait at least, where the other side said so.
-    """
+    """Trying again later may succeed."""
 
     retryable = True
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        retry_after: float | None = None,
-        **fields: str | float | bool | list[str] | None,
-    ) -> None:
-        super().__init__(message, **fields)
-        self.retry_after = retry_after
 
 
 class BadInput(PermanentError):

@@ -6,17 +6,21 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from shared.errors import BadSettings
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _TOKEN = re.compile(r"(?P<name>[A-Za-z0-9_.-]{1,64}):(?P<scope>read|write|push):(?P<sha256>[0-9a-f]{64})")
-_HANDOFF = re.compile(
-    r"fc2:(?P<service>[A-Za-z_][A-Za-z0-9_-]{0,127})(?:\.(?P<qualifier>[A-Za-z0-9_-]+))?/(?P<function>[A-Za-z_][A-Za-z0-9_-]{0,63})"
+_HANDOFF = (
+    r"fc2:(?P<service>[A-Za-z_][A-Za-z0-9_-]{0,127})(?:\.(?P<qualifier>[A-Za-z0-9_-]+))?"
+    r"/(?P<function>[A-Za-z_][A-Za-z0-9_-]{0,63})"
 )
-_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+_ENDPOINT = re.compile(r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::[0-9]{1,5})?/*")
+_LOOPBACK = r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]"
+_INTERNAL = rf"{_LOOPBACK}|.*-internal\.aliyuncs\.com"
+_LOCATION = re.compile(r"oss://(?P<bucket>[a-z0-9][a-z0-9-]{1,61}[a-z0-9])(?P<key>/[^?#]*)?|file://(?P<file>/[^?#]*)")
 
 
 @dataclass(frozen=True)
@@ -79,29 +83,38 @@ class _Reader:
         self._faults: list[str] = []
 
     def settings(self) -> Settings:
-        region = self._text("MPS_REGION") or self._text("FC_REGION") or "cn-shanghai"
-        oss_region = self._text("FC_REGION") or region
-        if not re.fullmatch(r"[a-z0-9-]{2,40}", region):
-            self._fault("MPS_REGION", "is no region name such as cn-shanghai")
+        home = self._text("FC_REGION")
+        region = self._matching("MPS_REGION", "[a-z0-9-]{2,40}", home or "cn-shanghai", "no region name")
+        oss_region = home or region
+        handoff = self._matching(
+            "HANDOFF", f"inline|{_HANDOFF}", "inline", "neither inline nor fc2:service[.qualifier]/function"
+        )
+        output = self._location("OUTPUT_URL")
+        if output is None and not self._text("OUTPUT_URL"):
+            self._fault(
+                "OUTPUT_URL", "is missing; set it to oss://bucket/prefix, or file:///directory on your own machine"
+            )
         read = Settings(
             mps_region=region,
-            mps_endpoint=self._endpoint("MPS_ENDPOINT", f"https://mts.{region}.aliyuncs.com", internal=False),
-            output=self._location("OUTPUT_URL", required=True) or Location("file", "", "/"),
+            mps_endpoint=self._endpoint("MPS_ENDPOINT", f"https://mts.{region}.aliyuncs.com"),
+            output=output or Location("file", "", "/"),
             oss_region=oss_region,
             oss_endpoint=self._endpoint(
                 "OSS_ENDPOINT", f"https://oss-{oss_region}-internal.aliyuncs.com", internal=True
             ),
-            subscribers=self._location("SUBSCRIBERS_URL", required=False),
+            subscribers=self._location("SUBSCRIBERS_URL"),
             api_tokens=self._tokens(),
-            api_auth=self._choice("API_AUTH", ("token", "trigger"), "token"),
+            api_auth=self._matching("API_AUTH", "token|trigger", "token", "neither token nor trigger"),
             webhook_allow=self._networks("WEBHOOK_ALLOW_CIDRS"),
             webhook_deny=self._networks("WEBHOOK_DENY_CIDRS"),
-            handoff=self._handoff(),
-            invoke_endpoint=self._endpoint("INVOKE_ENDPOINT", "", internal=False)
-            if self._text("INVOKE_ENDPOINT")
-            else "",
-            max_result_bytes=self._positive("MAX_RESULT_BYTES", 134217728),
-            log_level=self._choice("LOG_LEVEL", _LEVELS, "INFO"),
+            handoff=HandOff(**match.groupdict()) if (match := re.fullmatch(_HANDOFF, handoff)) else None,
+            invoke_endpoint=self._endpoint("INVOKE_ENDPOINT", ""),
+            max_result_bytes=int(
+                self._matching("MAX_RESULT_BYTES", "[1-9][0-9]{0,12}", "134217728", "no positive whole number of bytes")
+            ),
+            log_level=self._matching(
+                "LOG_LEVEL", "DEBUG|INFO|WARNING|ERROR", "INFO", "not one of DEBUG, INFO, WARNING, ERROR"
+            ),
         )
         if self._faults:
             raise BadSettings("settings to correct: " + "; ".join(self._faults), settings=self._faults)
@@ -110,104 +123,60 @@ class _Reader:
     def _text(self, name: str) -> str:
         return self._env.get(name, "").strip()
 
+    def _list(self, name: str) -> list[str]:
+        return [entry.strip() for entry in self._text(name).split(",") if entry.strip()]
+
     def _fault(self, name: str, fault: str) -> None:
         self._faults.append(f"{name} {fault}")
 
-    def _choice(self, name: str, choices: tuple[str, ...], default: str) -> str:
+    def _matching(self, name: str, pattern: str, default: str, fault: str) -> str:
         value = self._text(name) or default
-        if value not in choices:
-            self._fault(name, f"is not one of {', '.join(choices)}")
-        return value
+        if re.fullmatch(pattern, value):
+            return value
+        self._fault(name, f"is {fault}")
+        return default
 
-    def _positive(self, name: str, default: int) -> int:
-        text = self._text(name) or str(default)
-        if not re.fullmatch(r"[1-9][0-9]{0,12}", text):
-            self._fault(name, "is not a positive whole number of bytes")
-            return default
-        return int(text)
-
-    def _endpoint(self, name: str, default: str, *, internal: bool) -> str:
+    def _endpoint(self, name: str, default: str, *, internal: bool = False) -> str:
         url = self._text(name) or default
-        parts = urlsplit(url)
-        try:
-            host, _port = parts.hostname or "", parts.port
-        except ValueError:
-            host = ""
-        if (
-            parts.scheme not in {"http", "https"}
-            or not host
-            or parts.username is not None
-            or parts.path.strip("/")
-            or parts.query
-        ):
+        match = _ENDPOINT.fullmatch(url)
+        if url and match is None:
             self._fault(name, "is no plain URL such as https://host or https://host:port")
         elif (
-            parts.scheme == "http"
-            and not _is_loopback(host)
-            and not (internal and host.endswith("-internal.aliyuncs.com"))
+            match
+            and match["scheme"] == "http"
+            and not re.fullmatch(_INTERNAL if internal else _LOOPBACK, match["host"])
         ):
             where = "loopback and -internal.aliyuncs.com endpoints" if internal else "loopback"
             self._fault(name, f"must be https://; plain http is for {where} only")
         return url.rstrip("/")
 
-    def _location(self, name: str, *, required: bool) -> Location | None:
+    def _location(self, name: str) -> Location | None:
         url = self._text(name)
-        if not url:
-            if required:
-                self._fault(name, "is missing; set it to oss://bucket/prefix, or file:///directory on your own machine")
-            return None
-        try:
-            parts = urlsplit(url)
-        except ValueError:
-            parts = urlsplit("")
-        path = unquote(parts.path)
-        if (
-            parts.scheme == "oss"
-            and re.fullmatch(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]", parts.netloc)
-            and ".." not in path.split("/")
-        ):
-            return Location("oss", parts.netloc, path.strip("/"))
-        if parts.scheme == "file" and not parts.netloc and path.startswith("/"):
+        match = _LOCATION.fullmatch(url)
+        if match and match["file"]:
             if self._text("FC_FUNCTION_NAME"):
                 self._fault(
                     name, "must not be a file: URL inside Function Compute: its disk does not outlive the instance"
                 )
-            return Location("file", "", path)
-        self._fault(name, "is neither oss://bucket/path nor file:///path")
+            return Location("file", "", unquote(match["file"]))
+        if match and ".." not in (key := unquote(match["key"] or "").strip("/")).split("/"):
+            return Location("oss", match["bucket"], key)
+        if url:
+            self._fault(name, "is neither oss://bucket/path nor file:///path")
         return None
 
     def _tokens(self) -> tuple[ApiToken, ...]:
-        tokens = []
-        for index, entry in enumerate(filter(None, map(str.strip, self._text("API_TOKENS").split(","))), 1):
-            match = _TOKEN.fullmatch(entry)
+        matches = [_TOKEN.fullmatch(entry) for entry in self._list("API_TOKENS")]
+        for index, match in enumerate(matches, 1):
             if match is None:
                 self._fault("API_TOKENS", f"entry {index} is not name:scope:sha256hex with scope read, write or push")
-            else:
-                tokens.append(ApiToken(**match.groupdict()))
-        return tuple(tokens)
+        return tuple(ApiToken(**match.groupdict()) for match in matches if match)
 
     def _networks(self, name: str) -> tuple[Network, ...]:
         networks: list[Network] = []
-        for text in filter(None, map(str.strip, self._text(name).split(","))):
+        for text in self._list(name):
             try:
                 networks.append(ipaddress.ip_network(text))
             except ValueError:
                 self._fault(name, f"holds {text[:60]!a}, which is no CIDR range such as 10.0.0.0/8")
         return tuple(networks)
-
-    def _handoff(self) -> HandOff | None:
-        text = self._text("HANDOFF") or "inline"
-        if text == "inline":
-            return None
-        match = _HANDOFF.fullmatch(text)
-        if match is None:
-            self._fault("HANDOFF", "is neither inline nor fc2:service[.qualifier]/function")
-            return None
-        return HandOff(**match.groupdict())
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
