@@ -92,6 +92,12 @@ def run(sources: list[str], output: Path | None) -> Iterator[Outcome]:
             yield Outcome(source, error=str(error))
 
 
+def progressing(sources: list[str], output: Path | None, console: Console) -> Iterator[Outcome]:
+    """Summarise the sources; of several, a terminal shows how far they are."""
+    hidden = len(sources) == 1 or not console.is_terminal
+    yield from track(run(sources, output), "Summarising", len(sources), console=console, disable=hidden)
+
+
 def _write(response: bytes, name: str, folder: Path) -> Summary:
     summary, artifacts = make_artifacts(response, name)
     folder.mkdir(parents=True, exist_ok=True)
@@ -111,15 +117,12 @@ def summarise(
 ) -> None:
     """Print the summaries of raw responses, or write all files of each; its name stands for the job ID it lacks."""
     sources = find(responses)
-    progress = Console(stderr=True)
-    alone = len(sources) == 1 or not progress.is_terminal
+    console = Console(stderr=True)
     failed = False
-    for outcome in track(run(sources, output), "Summarising", len(sources), console=progress, disable=alone):
+    for outcome in progressing(sources, output, console):
         failed = failed or bool(outcome.error)
         if outcome.error:
-            progress.print(
-                f"smarttag: {outcome.source}: {outcome.error}", markup=False, highlight=False, soft_wrap=True
-            )
+            console.print(f"smarttag: {outcome.source}: {outcome.error}", markup=False, highlight=False, soft_wrap=True)
         if as_json:
             print(outcome.to_json().decode())
         elif outcome.summary is not None:
