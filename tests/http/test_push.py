@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from werkzeug.test import Client, TestResponse
 
+from local.cloud.server import Fault, Request, Response, StandIn
 from shared.errors import Unavailable
-from shared.http.push import TOLERANCE, PushVerifier
+from shared.http.push import TOLERANCE, PushVerifier, fetch_certificate
 from tests.http.fakes import DONE, PUSH, FakeService, make_app
 
 URL = "https://mnstest.oss-cn-hangzhou.aliyuncs.com/x509_public_certificate.pem"
@@ -263,3 +264,28 @@ def test_the_clock_is_the_real_one_by_default(service: FakeService, source: Sour
 
 def _without(headers: dict[str, str], name: str) -> dict[str, str]:
     return {key: value for key, value in headers.items() if key != name}
+
+
+class Certificates(StandIn):
+    """A host of certificates that also answers what it should not."""
+
+    def answer(self, request: Request) -> Response:
+        answers = {
+            "/good.pem": Response(200, CERTIFICATE),
+            "/moved.pem": Response(302, b"", {"Location": f"{self.url}/good.pem"}),
+            "/missing.pem": Response(404),
+            "/large.pem": Response(200, b"x" * 70_000),
+        }
+        return answers[request.path]
+
+
+def test_fetching_follows_nothing_and_reads_no_more_than_a_certificate_needs() -> None:
+    with Certificates() as host:
+        assert fetch_certificate(f"{host.url}/good.pem") == CERTIFICATE
+        for name in ("moved", "missing", "large"):
+            with pytest.raises(Unavailable):
+                fetch_certificate(f"{host.url}/{name}.pem")
+        host.fail(Fault("reset"))
+        with pytest.raises(Unavailable):
+            fetch_certificate(f"{host.url}/good.pem")
+        assert [request.path for request in host.requests].count("/good.pem") == 2
