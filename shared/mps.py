@@ -7,18 +7,17 @@ retries nothing of MPS. docs/decisions/0002-mps-transport.md has the whole list.
 
 from __future__ import annotations
 
-import functools
 import io
 import logging
 import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
 
 from shared.credentials import Credentials
-from shared.errors import BadSettings, RelayError, ResponseTooLarge, RetryableError, TimedOut, Unavailable
+from shared.errors import RelayError, ResponseTooLarge, RetryableError, TimedOut, Unavailable
 from shared.keys import check_job_id
 from shared.mps_errors import check_answer, explain_refusal
 
@@ -43,15 +42,12 @@ class MpsClient:
     """Asks MPS for results; safe to share between threads, reuses its connections.
 
     Args:
-        endpoint: ``https://host[:port]``; plain ``http`` only to a loopback address.
+        endpoint: ``https://host[:port]``, checked by the settings.
         region: the region the request names.
         credentials: asked for at each attempt, since they rotate.
         max_result_bytes: a response over this size is refused without being read.
         ca_file: certificate authorities to trust instead of certifi's.
         pace: how time passes.
-
-    Raises:
-        BadSettings: plain http to somewhere else.
     """
 
     def __init__(
@@ -64,10 +60,7 @@ class MpsClient:
         ca_file: str | None = None,
         pace: Pace | None = None,
     ) -> None:
-        parts = urlsplit(endpoint)
-        if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
-            raise BadSettings(f"MPS_ENDPOINT {endpoint} must be https://", setting="MPS_ENDPOINT")
-        self._endpoint = f"{parts.scheme}://{parts.netloc}"
+        self._endpoint = endpoint
         self._region = region
         self._credentials = credentials
         self._max_result_bytes = max_result_bytes
@@ -75,13 +68,9 @@ class MpsClient:
         self._pace = pace or Pace()
 
     def query(self, job_id: str, deadline: float) -> bytes:
-        """Return the response to QuerySmarttagJob, byte for byte.
+        """Return the response to QuerySmarttagJob, byte for byte, within ``deadline`` seconds, retries included.
 
         It is JSON by its first bytes and no error document; only who decodes it learns whether all of it is sound.
-
-        Args:
-            job_id: the job.
-            deadline: seconds allowed in total, retries included.
 
         Raises:
             JobNotFound: MPS knows no such job.
@@ -92,6 +81,7 @@ class MpsClient:
             PermanentError: any other refusal, with its code.
         """
         check_job_id(job_id)
+        transport_errors = (OSError, self._urllib3.exceptions.HTTPError)
         end = self._pace.clock() + deadline
         pause = _BACKOFF
         error: RelayError = TimedOut(f"no time was left to query job {job_id}", jobId=job_id)
@@ -100,48 +90,38 @@ class MpsClient:
             if left < _LEAST:
                 break
             try:
-                return self._attempt(job_id, end)
+                return self._attempt(job_id, end, left / 2)
             except RetryableError as failed:
                 error = failed
+            except transport_errors as failed:
+                error = self._explain(job_id, failed)
             wait = max(self._pace.rng() * pause, error.retry_after or 0.0)
             if self._pace.clock() + wait + _LEAST > end:
                 break
             self._pace.sleep(wait)
             pause *= 2
+        # Raised here and not above: urllib3's errors may quote the URL, and with it the signature and the STS token.
         raise error
 
-    def _attempt(self, job_id: str, end: float) -> bytes:
-        try:
-            return self._exchange(job_id, end)
-        except RelayError:
-            raise
-        except (OSError, self._urllib3.exceptions.HTTPError) as failure:
-            error = self._explain(job_id, failure)
-        # Raised here and not above: these failures may quote the URL, and with it the signature and the STS token.
-        raise error
-
-    def _exchange(self, job_id: str, end: float) -> bytes:
-        left = end - self._pace.clock()
-        # Half of what is left, so that one silent connection does not use up the time for a second one.
-        timeout = self._urllib3.Timeout(connect=min(_CONNECT, left / 2), read=left / 2)
+    def _attempt(self, job_id: str, end: float, patience: float) -> bytes:
+        """Ask once; ``patience`` is half of what is left, so that one silent connection leaves time for a second."""
+        timeout = self._urllib3.Timeout(connect=min(_CONNECT, patience), read=patience)
         path, headers = self._signed(job_id)
-        response = self._pool.request(
+        with self._pool.request(
             "POST", path, headers=headers, timeout=timeout, retries=False, redirect=False, preload_content=False
-        )
-        try:
+        ) as response:
             if response.status != 200:  # noqa: PLR2004 - the only success of this API
                 document = self._read(job_id, response, end, _LARGEST_ERROR)
-                raise explain_refusal(job_id, response.status, document, response.headers.get("Retry-After"))
-            too_large = (response.length_remaining or 0) > self._max_result_bytes
-            body = b"" if too_large else self._read(job_id, response, end, self._max_result_bytes)
-        finally:
-            response.close()  # a connection that was read to the end is back in the pool already
-        if too_large or len(body) > self._max_result_bytes:
+                raise explain_refusal(job_id, response.status, document, response.headers.get("Retry-After", ""))
+            limit = self._max_result_bytes
+            size = response.length_remaining or 0
+            body = b"" if size > limit else self._read(job_id, response, end, limit)
+        if max(size, len(body)) > limit:
             raise ResponseTooLarge(
-                f"the result of job {job_id} is over {self._max_result_bytes} bytes: "
+                f"the result of job {job_id} is over {limit} bytes: "
                 "raise MAX_RESULT_BYTES, and the function's memory with it",
                 jobId=job_id,
-                maxResultBytes=self._max_result_bytes,
+                maxResultBytes=limit,
             )
         return check_answer(job_id, body)
 
@@ -186,7 +166,7 @@ class MpsClient:
             jobId=job_id,
         )
 
-    @functools.cached_property
+    @cached_property
     def _urllib3(self) -> Any:  # noqa: ANN401 - imported late
         import urllib3
 
@@ -194,7 +174,7 @@ class MpsClient:
         logging.getLogger("urllib3.connectionpool").addFilter(_says_nothing_signed)
         return urllib3
 
-    @functools.cached_property
+    @cached_property
     def _pool(self) -> Any:  # noqa: ANN401 - imported late
         import certifi
 
@@ -204,12 +184,3 @@ class MpsClient:
 
 def _says_nothing_signed(record: logging.LogRecord) -> bool:
     return "Signature=" not in record.getMessage()
-
-
-def _is_loopback(host: str) -> bool:
-    import ipaddress
-
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

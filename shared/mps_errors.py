@@ -11,21 +11,11 @@ from typing import Any
 
 import orjson
 
-from shared.errors import (
-    AccessRefused,
-    BadResponse,
-    JobNotFound,
-    PermanentError,
-    RelayError,
-    RetryableError,
-    Throttled,
-    Unavailable,
-)
+from shared.errors import AccessRefused, BadResponse, JobNotFound, PermanentError, RelayError, Throttled, Unavailable
 
 _SMALL = 65536  # bytes; an error document is smaller, a response that is larger is none and is not parsed here
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,120}")
-_IN_XML = re.compile(rb"<(Code|RequestId)>\s*([^<\s]{1,120})\s*</")
-_RETRY_AFTER = re.compile(r"\d{1,5}")
+_IN_XML = re.compile(r"<(Code|RequestId)>\s*([^<\s]{1,120})\s*</")
 
 _Verdict = tuple[type[RelayError], str]
 _SLOWER: _Verdict = (Throttled, "it asks to slow down; try again later")
@@ -35,49 +25,47 @@ _UNKNOWN: _Verdict = (
     JobNotFound,
     "it knows no such job: another account or region (MPS_REGION), past its 180 days, or no job ID",
 )
-_WRONG: _Verdict = (PermanentError, "check MPS_ENDPOINT and MPS_REGION")
 
-# The first prefix that fits decides.
-_BY_PREFIX: tuple[tuple[str, _Verdict], ...] = (
-    ("Throttling", _SLOWER),
-    ("ServiceUnavailable", _AGAIN),
-    ("InternalError", _AGAIN),
-    ("UnknownError", _AGAIN),
-    ("InvalidSecurityToken.Expired", (Unavailable, "the STS token has expired; the next invocation brings a new one")),
-    ("InvalidTimeStamp", (Unavailable, "this machine's clock is wrong; set it")),
-    ("SignatureNonceUsed", _AGAIN),
-    ("InvalidAccessKey", _REFUSED),
-    ("InvalidSecurityToken", _REFUSED),
-    ("MissingSecurityToken", _REFUSED),
-    ("SignatureDoesNotMatch", _REFUSED),
-    ("IncompleteSignature", _REFUSED),
-    ("InvalidIdentity", _REFUSED),
-    ("Forbidden", _REFUSED),
-    ("PermissionDenied", _REFUSED),
-    ("NoPermission", _REFUSED),
-    ("InvalidAction", _WRONG),
-    ("InvalidApi", _WRONG),
-    ("InvalidProduct", _WRONG),
-    ("InvalidVersion", _WRONG),
-    ("InvalidParameter.ResourceNotFound", _UNKNOWN),
-    ("InvalidParameter.ResourceDeleted", _UNKNOWN),
-    ("InvalidParameter.UUIDFormatInvalid", _UNKNOWN),
+# The first that fits decides.
+_BY_CODE: tuple[tuple[str, _Verdict], ...] = (
+    (r"Throttling", _SLOWER),
+    (r"ServiceUnavailable|InternalError|UnknownError|SignatureNonceUsed", _AGAIN),
+    (
+        r"InvalidSecurityToken\.Expired",
+        (Unavailable, "the STS token has expired; the next invocation brings a new one"),
+    ),
+    (r"InvalidTimeStamp", (Unavailable, "this machine's clock is wrong; set it")),
+    (r"(Invalid|Missing)SecurityToken|InvalidAccessKey|SignatureDoesNotMatch|IncompleteSignature", _REFUSED),
+    (r"InvalidIdentity|Forbidden|PermissionDenied|NoPermission", _REFUSED),
+    (r"Invalid(Action|Api|Product|Version)", (PermanentError, "check MPS_ENDPOINT and MPS_REGION")),
+    (r"InvalidParameter\.(ResourceNotFound|ResourceDeleted|UUIDFormatInvalid)|.*(NotFound|NotExist)$", _UNKNOWN),
 )
 _BY_STATUS: dict[int, _Verdict] = {401: _REFUSED, 403: _REFUSED, 408: _AGAIN, 429: _SLOWER}
-_FAILING = 500
 
 
-def explain_refusal(job_id: str, status: int, document: bytes, retry_after: str | None = None) -> RelayError:
-    """Turn an answer that is no 200 into an error.
+def explain_refusal(job_id: str, status: int, document: bytes, retry_after: str = "") -> RelayError:
+    """Turn an answer into an error.
 
     Args:
         job_id: the job asked for.
         status: HTTP status.
-        document: the beginning of the body.
+        document: the beginning of the body; gateways before the API may answer in XML.
         retry_after: that header, taken when it is seconds.
     """
-    code, request_id = _read_error(document)
-    return _error(job_id, status, code, request_id, retry_after)
+    try:
+        read: Any = orjson.loads(document)
+    except orjson.JSONDecodeError:
+        read = dict(_IN_XML.findall(document.decode("ascii", "replace")))
+    code, request_id = (_name(read.get(name)) for name in ("Code", "RequestId")) if isinstance(read, dict) else ("", "")
+    kind, advice = _judge(status, code)
+    return kind(
+        f"MPS answered {status} {code or 'without a code'} for job {job_id}: {advice}",
+        retry_after=float(retry_after) if re.fullmatch("[0-9]{1,5}", retry_after) else None,
+        jobId=job_id,
+        status=status,
+        code=code,
+        requestId=request_id,
+    )
 
 
 def check_answer(job_id: str, body: bytes) -> bytes:
@@ -101,43 +89,19 @@ def check_answer(job_id: str, body: bytes) -> bytes:
     except orjson.JSONDecodeError as error:
         raise BadResponse(f"MPS answered malformed JSON for job {job_id}: {error}", jobId=job_id) from None
     if isinstance(read, dict) and "Code" in read and "JobStatus" not in read:
-        raise _error(job_id, 200, _name(read["Code"]), _name(read.get("RequestId")), None)
+        raise explain_refusal(job_id, 200, body)
     return body
 
 
-def _error(job_id: str, status: int, code: str, request_id: str, retry_after: str | None) -> RelayError:
-    kind, advice = _judge(status, code)
-    message = f"MPS answered {status} {code or 'without a code'} for job {job_id}: {advice}"
-    fields = {"jobId": job_id, "code": code, "requestId": request_id}
-    if issubclass(kind, RetryableError):
-        seconds = float(retry_after) if retry_after and _RETRY_AFTER.fullmatch(retry_after) else None
-        return kind(message, retry_after=seconds, status=status, **fields)
-    return kind(message, status=status, **fields)
-
-
 def _judge(status: int, code: str) -> _Verdict:
-    for prefix, verdict in _BY_PREFIX:
-        if code.startswith(prefix):
+    for pattern, verdict in _BY_CODE:
+        if re.match(pattern, code):
             return verdict
-    if code.endswith(("NotFound", "NotExist")):
-        return _UNKNOWN
-    if status >= _FAILING:
+    if status >= 500:  # noqa: PLR2004 - the server's own failures
         return _AGAIN
     if code:
         return (PermanentError, "see the MPS table of error codes")
     return _BY_STATUS.get(status, (BadResponse, "check that MPS_ENDPOINT is the MPS API"))
-
-
-def _read_error(document: bytes) -> tuple[str, str]:
-    """Return code and request ID, each empty where there is none; gateways before the API may answer in XML."""
-    try:
-        read: Any = orjson.loads(document)
-    except orjson.JSONDecodeError:
-        found = {name.decode(): value.decode("ascii", "replace") for name, value in _IN_XML.findall(document)}
-        return _name(found.get("Code")), _name(found.get("RequestId"))
-    if not isinstance(read, dict):
-        return "", ""
-    return _name(read.get("Code")), _name(read.get("RequestId"))
 
 
 def _name(value: object) -> str:

@@ -25,6 +25,7 @@ from local.cloud.mps import MpsStandIn
 from local.cloud.server import Fault, Response
 from shared.errors import AccessRefused, BadSettings, RelayError, ResponseTooLarge, Unavailable
 from shared.mps import MpsClient
+from shared.settings import Settings
 from tests.mps.recorded import JOB, RESPONSE
 
 ROOT = Path(__file__).parents[2]
@@ -112,7 +113,7 @@ def test_a_certificate_of_somebody_else_is_refused(authority: tuple[trustme.CA, 
 )
 def test_plain_http_is_for_loopback_only(endpoint: str) -> None:
     with pytest.raises(BadSettings, match="MPS_ENDPOINT"):
-        MpsClient(endpoint, "cn-shanghai", lambda: ROLE, 1 << 20)
+        Settings.from_env({"OUTPUT_URL": "oss://bucket", "MPS_ENDPOINT": endpoint})
 
 
 def test_a_refused_signature_without_a_colon_is_no_index_error(mps: MpsStandIn, client: MpsClient) -> None:
