@@ -1,7 +1,7 @@
 """The parsing core, pure: from the bytes QuerySmarttagJob answered to everything a job leaves behind.
 
-``summarise`` and ``analyse`` read the response; ``make_artifacts`` also writes the files. All three raise
-``shared.errors.BadResponse`` where the bytes are no such response, and nothing else.
+``summarise`` and ``analyse`` read the response, and raise ``shared.errors.BadResponse`` where the bytes are none, and
+nothing else; ``make_artifacts`` writes the files.
 """
 
 from __future__ import annotations
@@ -22,15 +22,14 @@ def analyse(response: bytes, job_id: str = "") -> Analysis:
     return decode.read(response, job_id, details=True)
 
 
-def make_artifacts(response: bytes, job_id: str) -> tuple[Summary, tuple[Artifact, ...]]:
-    """Return the summary and the files made from it: always the same bytes for the same response.
+def make_artifacts(analysis: Analysis, beside: tuple[str, ...] = ()) -> tuple[Artifact, ...]:
+    """Return the files made from an analysis: always the same bytes for the same response.
 
-    Subtitles and transcript exist only where there is speech; ``response.json`` and ``manifest.json`` are the
-    pipeline's.
+    Subtitles and transcript exist only where there is speech. ``beside`` names further files that will lie in the same
+    place, for the report to link.
     """
     from shared.smarttag import captions, report, timeline
 
-    analysis = analyse(response, job_id)
     segments = analysis.segments
     files = {
         "summary.json": ("application/json", analysis.summary.to_json()),
@@ -40,8 +39,8 @@ def make_artifacts(response: bytes, job_id: str) -> tuple[Summary, tuple[Artifac
         files["subtitles.vtt"] = ("text/vtt", captions.vtt(segments))
         files["subtitles.srt"] = ("application/x-subrip", captions.srt(segments))
         files["transcript.txt"] = ("text/plain", captions.transcript(segments))
-    names = ("report.html", *files)
+    names = ("report.html", *files, *beside)
     files["report.html"] = ("text/html", report.render(analysis, names))
-    return analysis.summary, tuple(
+    return tuple(
         Artifact(name, f"{content_type}; charset=utf-8", body) for name, (content_type, body) in sorted(files.items())
     )

@@ -101,35 +101,6 @@ class Screen:
 
 
 @dataclass(slots=True)
-class Speech:
-    """What a language model made of the speech."""
-
-    summary: list[str] = field(default_factory=list)
-    keywords: list[str] = field(default_factory=list)
-    keySentences: list[str] = field(default_factory=list)
-    actions: list[str] = field(default_factory=list)
-    topics: list[str] = field(default_factory=list)
-    translation: list[str] = field(default_factory=list)
-    questions: list[dict[str, str]] = field(default_factory=list)
-    speakers: list[dict[str, str]] = field(default_factory=list)
-    scenes: dict[str, float] = field(default_factory=dict)
-
-    def freeze(self) -> Nlp:
-        """Return what was read."""
-        return Nlp(
-            summary="\n".join(self.summary),
-            keywords=tuple(dict.fromkeys(self.keywords)),
-            keySentences=tuple(self.keySentences),
-            actions=tuple(self.actions),
-            questions=tuple(self.questions),
-            speakers=tuple(self.speakers),
-            scenes=self.scenes,
-            topics=tuple(self.topics),
-            translation="\n".join(self.translation),
-        )
-
-
-@dataclass(slots=True)
 class Draft:
     """One job in the making. ``occurrences`` is None where only the summary is wanted."""
 
@@ -144,7 +115,7 @@ class Draft:
     segments: list[Segment] | None = None
     screen: Screen | None = None
     chapters: list[Chapter] = field(default_factory=list)
-    nlp: Speech | None = None
+    nlp: Nlp | None = None
     title: str | None = None
     links: list[Link] = field(default_factory=list)
     shares: list[Share] = field(default_factory=list)

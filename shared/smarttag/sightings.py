@@ -40,6 +40,7 @@ def read(subject: Subject, raw: Json, path: str, draft: Draft, keys: tuple[str, 
     known = None if best == NO_SCORE else best
     if subject.kind == "person":
         track.shots.update(_scenes(rows, path, draft.notes))
+        track.shots.pop("", None)
         if track.better(known):
             index = scores.index(best)
             track.frame = frame(rows[index], f"{path}[{index}]", known, draft.notes)

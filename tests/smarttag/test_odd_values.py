@@ -253,6 +253,21 @@ def test_warnings_are_bounded_and_count_the_rest() -> None:
     assert summary.warnings[-1].message == "and 4980 more; in all: 5000 reversed-range"
 
 
+def test_two_results_of_the_language_model_are_put_together() -> None:
+    parts = [
+        {
+            "summarization": {"paragraphSummary": text, "mindMapSummary": [{"title": text}]},
+            "meetingAssistance": {"keywords": [text, text], "classifications": {text: 0.5, "odd": -1}},
+            "translation": {"paragraphs": {"sentences": [{"sentenctId": 1, "text": "Yes."}, {"text": "Yes."}]}},
+        }
+        for text in ("一", "二")
+    ]
+    nlp = summarise(answer(("NLP", parts[0]), ("NLP", parts[1]))).nlp
+    assert nlp is not None
+    assert (nlp.summary, nlp.keywords, nlp.topics) == ("一\n二", ("一", "一", "二", "二"), ("一", "二"))
+    assert (nlp.scenes, nlp.translation) == ({"一": 0.5, "二": 0.5}, "Yes.\nYes.\nYes.\nYes.")
+
+
 def test_a_failed_part_is_told() -> None:
     summary = summarise(answer(("TextLabel", {"success": False, "message": "x", "tags": []})))
     assert codes(summary) == [("vendor-failed", "")]
