@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from local.recorded import jobs
-from shared.smarttag import make_artifacts
+from shared.smarttag import analyse, make_artifacts
 
 ROOT = Path(__file__).parents[1]
 # name: recorded job, width and height of the screen, pixels per CSS pixel, scheme
@@ -28,7 +28,7 @@ def main(folder: Path) -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for name, (job, width, height, ratio, scheme) in PICTURES.items():
             recorded = jobs()[job]
-            _, artifacts = make_artifacts(recorded.response, recorded.job_id)
+            artifacts = make_artifacts(analyse(recorded.response, recorded.job_id), ("response.json", "manifest.json"))
             page_file = Path(scratch) / f"{name}.html"
             page_file.write_bytes(next(a.body for a in artifacts if a.name == "report.html"))
             page = browser.new_page(

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import track
 
 from shared.errors import RelayError
-from shared.smarttag import Summary, make_artifacts
+from shared.smarttag import Summary, analyse, make_artifacts
 from shared.smarttag import summarise as summarise_response
 
 _STDIN = "-"
@@ -99,11 +99,11 @@ def progressing(sources: list[str], output: Path | None, console: Console) -> It
 
 
 def _write(response: bytes, name: str, folder: Path) -> Summary:
-    summary, artifacts = make_artifacts(response, name)
+    analysis = analyse(response, name)
     folder.mkdir(parents=True, exist_ok=True)
-    for artifact in artifacts:
+    for artifact in make_artifacts(analysis):
         (folder / artifact.name).write_bytes(artifact.body)
-    return summary
+    return analysis.summary
 
 
 def summarise(

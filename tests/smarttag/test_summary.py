@@ -13,7 +13,7 @@ import pytest
 
 from local.recorded import jobs
 from shared.smarttag import analyse, make_artifacts, summarise
-from shared.smarttag.model import Range, Summary
+from shared.smarttag.model import Artifact, Range, Summary
 from tests import needs
 from tests.smarttag.test_any_input import check
 
@@ -31,6 +31,10 @@ for job in jobs().values():
     whole.update(summarise(job.response, job.job_id).to_json())
 print(whole.hexdigest())
 """
+
+
+def artifacts_of(name: str) -> tuple[Artifact, ...]:
+    return make_artifacts(analyse(JOBS[name].response, JOBS[name].job_id))
 
 
 @pytest.fixture(scope="module")
@@ -154,21 +158,20 @@ def _hash(python: str, seed: str) -> str:
 
 def test_nothing_of_one_job_is_in_the_files_of_the_next() -> None:
     marks = ("码头", "轮渡", "示例", "ep-0042", JOBS["rich"].job_id)
-    _, rich = make_artifacts(JOBS["rich"].response, JOBS["rich"].job_id)
+    rich = artifacts_of("rich")
     for name in ("documented", "meta"):
         job = JOBS[name]
-        alone = [artifact.body for artifact in make_artifacts(job.response, job.job_id)[1]]
-        make_artifacts(JOBS["rich"].response, JOBS["rich"].job_id)
-        again = make_artifacts(job.response, job.job_id)[1]
+        alone = [artifact.body for artifact in artifacts_of(job.name)]
+        artifacts_of("rich")
+        again = artifacts_of(job.name)
         assert [artifact.body for artifact in again] == alone
     assert all(mark in b"".join(artifact.body for artifact in rich).decode() for mark in marks)
-    documented = b"".join(a.body for a in make_artifacts(JOBS["documented"].response, "j")[1]).decode()
+    documented = b"".join(a.body for a in artifacts_of("documented")).decode()
     assert not [mark for mark in marks if mark in documented]
 
 
 def test_artifacts() -> None:
-    summary, artifacts = make_artifacts(JOBS["rich"].response, "rich")
-    files = {artifact.name: artifact for artifact in artifacts}
+    files = {artifact.name: artifact for artifact in artifacts_of("rich")}
     assert {name: file.content_type for name, file in files.items()} == {
         "summary.json": "application/json; charset=utf-8",
         "report.html": "text/html; charset=utf-8",
@@ -177,9 +180,9 @@ def test_artifacts() -> None:
         "transcript.txt": "text/plain; charset=utf-8",
         "timeline.ndjson": "application/x-ndjson; charset=utf-8",
     }
-    assert files["summary.json"].body == summary.to_json()
+    assert files["summary.json"].body == summarise(JOBS["rich"].response, JOBS["rich"].job_id).to_json()
     assert all(name in files["report.html"].body.decode() for name in files if name != "report.html")
-    assert {a.name for a in make_artifacts(JOBS["documented"].response, "d")[1]} == {
+    assert {a.name for a in artifacts_of("documented")} == {
         "summary.json",
         "report.html",
         "timeline.ndjson",
