@@ -17,13 +17,12 @@ list that fits decides, so that no payload has two meanings:
     ``requestPayload``, ``body``.
 
 Keys are looked up case-insensitively, for MPS has sent each of them in either case and in both at once; where two
-differ only in case, the documented spelling wins, then the first that is not null.
+differ only in case, nulls do not count and capitals come first.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,16 +35,11 @@ from shared.keys import check_job_id
 
 _DEPTH = 24  # steps; a destination event around an array of CloudEvents of Base64 takes 8
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_SPELLINGS = (
-    *("Type", "JobId", "State", "UserData", "Message", "MessageId", "TopicName", "messageBody", "data", "specversion"),
-    *("requestPayload", "requestContext", "body", "attrs", "triggerTime", "triggerName"),
-    *("command", "jobId", "redeliver", "requestId"),
-)
 _ENVELOPES = (
-    ("message", ("topicname", "messageid")),
-    ("requestpayload", ("requestcontext",)),
-    ("data", ("specversion",)),
-    ("body", ("attrs",)),
+    ("message", {"topicname", "messageid"}),
+    ("requestpayload", {"requestcontext"}),
+    ("data", {"specversion"}),
+    ("body", {"attrs"}),
 )
 _STRIPPED = ("messagebody", "message", "data", "requestpayload", "body")
 
@@ -102,62 +96,55 @@ Message = JobChanged | Publish | Sweep | Skipped | Poison
 
 def parse(event: bytes) -> tuple[Message, ...]:
     """Return what ``event`` says: at least one value, one for each element of an array. Never raises."""
-    try:
-        return tuple(_read(_from_text(_decode(event)), event, 0))
-    except BadInput as error:
-        return (Poison(event, error.message),)
+    return tuple(_read(event, event, _DEPTH + 1))
 
 
-def _read(value: object, raw: bytes, depth: int) -> Iterator[Message]:
-    """Yield the messages of one decoded JSON value; what is wrong with it becomes ``Poison(raw)``."""
+def _read(value: object, raw: bytes, left: int) -> Iterator[Message]:
+    """Yield the messages in ``value``, at most ``left`` steps in; what is wrong with it becomes ``Poison(raw)``."""
     try:
-        while not isinstance(value, list):
-            inner = _open(value)
-            if isinstance(inner, Message):
-                yield inner
-                return
-            value, depth = inner, depth + 1
-            _check(depth <= _DEPTH, f"envelopes are nested more than {_DEPTH} deep")
-        _check(bool(value), "the array is empty")
-        _check(depth < _DEPTH, f"envelopes are nested more than {_DEPTH} deep")
+        _check(left >= 0, f"envelopes are nested more than {_DEPTH} deep")
+        _check(value != [], "the array is empty")
+        inner = value if isinstance(value, list) else _open(value)
     except BadInput as error:
         yield Poison(raw, error.message)
         return
-    for element in value:
-        yield from _read(element, raw if len(value) == 1 else _element(element, raw), depth + 1)
+    if isinstance(inner, Message):
+        yield inner
+    elif isinstance(value, list):
+        for element in value:
+            yield from _read(element, raw if len(value) == 1 else _element(element, raw), left - 1)
+    else:
+        yield from _read(inner, raw, left - 1)
 
 
 def _open(value: object) -> object:
     """Take one envelope off: return what was inside, or the typed message."""
-    if isinstance(value, str):
-        return _from_text(value)
+    if isinstance(value, (bytes, str)):
+        return _from_text(value if isinstance(value, str) else _decode(value))
     if not isinstance(value, dict):
         raise BadInput(f"a JSON {'null' if value is None else type(value).__name__} is no message")
-    fields = _fold(value)
-    for content, marks in _ENVELOPES:
-        if content in fields and any(mark in fields for mark in marks):
-            return fields[content]
+    fields: dict[str, Any] = {}  # without nulls
+    for name in sorted(value):
+        if value[name] is not None:
+            fields.setdefault(name.lower(), value[name])
+    marked = (fields[name] for name, marks in _ENVELOPES if name in fields and not marks.isdisjoint(fields))
+    inside = next(marked, None)
+    if inside is None:
+        inside = _message(fields)
+    if inside is None:
+        inside = next((fields[name] for name in _STRIPPED if name in fields), None)
+    if inside is None:
+        raise BadInput(f"no known message or envelope; its keys are {ascii(sorted(value)[:10])[:200]}")
+    return inside
+
+
+def _message(fields: dict[str, Any]) -> Message | None:
     if "triggertime" in fields and "triggername" in fields:
         return Sweep(_text(fields, "triggertime"), _text(fields, "triggername"))
     if "command" in fields:
         return _command(fields)
-    if "type" in fields:
-        return _notification(fields)
-    for content in _STRIPPED:
-        if content in fields:
-            return fields[content]
-    raise BadInput(f"no known message or envelope; its keys are {ascii(sorted(value)[:10])[:200]}")
-
-
-def _fold(value: dict[str, Any]) -> dict[str, Any]:
-    folded: dict[str, Any] = {}
-    for name in (*(name for name in _SPELLINGS if name in value), *value):
-        if value[name] is not None:
-            folded.setdefault(name.lower(), value[name])
-    return folded
-
-
-def _notification(fields: dict[str, Any]) -> Message:
+    if "type" not in fields:
+        return None
     kind = fields["type"]
     _check(isinstance(kind, str) and kind != "", "Type is no text")
     if kind.lower() != "smarttag":
@@ -224,16 +211,15 @@ def _from_text(text: str) -> object:
     """Return what a text holds: a JSON value, the ``Message`` of an XML push, or the text Base64 stands for."""
     text = text.strip()
     _check(text != "", "the message is empty")
-    if text[0] in '{["':
-        try:
-            return orjson.loads(text)
-        except orjson.JSONDecodeError as error:
-            raise BadInput(f"not valid JSON: {error}") from error
     if text[0] == "<":
         return _from_xml(text)
     try:
+        if text[0] in '{["':
+            return orjson.loads(text)
         data = base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError) as error:
+    except orjson.JSONDecodeError as error:
+        raise BadInput(f"not valid JSON: {error}") from error
+    except ValueError as error:
         raise BadInput("neither JSON, nor XML, nor Base64 of either") from error
     try:
         return _decode(data)
