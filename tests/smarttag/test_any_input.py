@@ -162,14 +162,14 @@ def test_summary_and_analysis_agree(document: dict[str, Any]) -> None:
     assert (analysis.segments is None) == (summary.transcript is None)
 
 
-@pytest.mark.parametrize("depth", [900, 10_000, 200_000])
-@pytest.mark.parametrize("where", ["name", "UserData", "Data", "document"])
+@pytest.mark.parametrize("depth", [300, 900, 10_000, 200_000])
+@pytest.mark.parametrize("where", ["name", "position", "UserData", "Data", "document"])
 def test_deep_nesting_is_survived(depth: int, where: str) -> None:
     deep = "[" * depth + "]" * depth
     response = strategies.encode({"JobStatus": "Success", "UserData": "u", "Results": {"Result": []}}).decode()
-    data = '{"persons":[{"name":"N","occurrences":[]}]}'
-    if where == "name":
-        data = data.replace('"N"', deep)
+    data = '{"persons":[{"name":"N","occurrences":[{"from":0.0,"to":1.0,"score":0.5,"position":{"leftTop":"P"}}]}]}'
+    if where in {"name", "position"}:
+        data = data.replace('"N"' if where == "name" else '"P"', deep)
     elif where == "Data":
         data = deep
     elif where == "UserData":

@@ -193,6 +193,11 @@ def test_one_person_in_two_rows_is_one_and_two_unknown_faces_are_two() -> None:
     assert [face.seenMs for face in unknown] == [2000, 2000]
 
 
+def test_two_people_without_a_name_are_two() -> None:
+    rows = [person(seen(0.0, 2.0), name=name) for name in ("", None)]
+    assert len(summarise(answer(("VideoLabel", {"persons": rows}))).persons) == 2
+
+
 def test_ratios_that_share_no_duration_are_doubted() -> None:
     rows = [person(seen(0.0, 10.0), ratio=0.1), person(seen(0.0, 10.0), ratio=0.5, name="乙")]
     summary = summarise(answer(("VideoLabel", {"persons": rows})))
