@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 import stat
 import time
@@ -12,7 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePath
 
-from shared.errors import AccessRefused, BadInput, BadSettings, ObjectNotFound, RelayError, Unavailable
+from shared.errors import AccessRefused, BadInput, BadSettings, ObjectNotFound, Unavailable
 from shared.storage.base import ObjectInfo, check_key
 
 _HIDDEN = ".store"  # temporary files and content types; no object
@@ -64,11 +63,10 @@ class DirectoryStore:
 
     def put(self, key: str, body: bytes, content_type: str = "application/json") -> None:
         """See ``ObjectStore.put``."""
-        with self._explained(key):
-            before = self._stat(self._path(key))
-            self._write(key, body, content_type, os.replace)
-            if before is not None:
-                self._type_file(key, before).unlink(missing_ok=True)
+        before = self._stat(key)
+        self._write(key, body, content_type, os.replace)
+        if before:
+            self._type_file(before).unlink(missing_ok=True)
 
     def get(self, key: str) -> bytes:
         """See ``ObjectStore.get``."""
@@ -80,16 +78,14 @@ class DirectoryStore:
 
     def head(self, key: str) -> ObjectInfo | None:
         """See ``ObjectStore.head``. The etag changes with every write, even of the same bytes."""
-        with self._explained(key):
-            found = self._stat(self._path(key))
-            if found is None:
-                return None
-            try:
-                content_type = self._type_file(key, found).read_text("utf-8")
-            except FileNotFoundError:
-                content_type = _told_by_name(key)
-        age = max(0.0, time.time() - found.st_mtime)
-        return ObjectInfo(key, found.st_size, f"{found.st_mtime_ns:x}-{found.st_ino:x}", content_type, age)
+        found = self._stat(key)
+        if found is None:
+            return None
+        type_file = self._type_file(found)
+        content_type = _told_by_name(key)
+        with self._explained(key), contextlib.suppress(FileNotFoundError):
+            content_type = type_file.read_text("utf-8")
+        return ObjectInfo(key, found.st_size, type_file.name, content_type, max(0.0, time.time() - found.st_mtime))
 
     def list(self, prefix: str, start_after: str = "") -> Iterator[str]:
         """See ``ObjectStore.list``. Opens one directory at a time, only such as can hold these keys, and no file."""
@@ -100,13 +96,13 @@ class DirectoryStore:
 
     def delete(self, key: str) -> None:
         """See ``ObjectStore.delete``. Emptied directories go too: they are no objects, and listing would visit them."""
+        found = self._stat(key)
+        if found is None:
+            return
         path = self._path(key)
         with self._explained(key):
-            found = self._stat(path)
-            if found is None:
-                return
             path.unlink(missing_ok=True)
-            self._type_file(key, found).unlink(missing_ok=True)
+            self._type_file(found).unlink(missing_ok=True)
             with contextlib.suppress(FileNotFoundError):
                 _sync_directory(path.parent)
         with contextlib.suppress(OSError):  # not empty
@@ -118,16 +114,14 @@ class DirectoryStore:
             raise BadInput(f"keys under {_HIDDEN}/ are the directory store's own", key=key)
         return self._root / key
 
-    def _stat(self, path: Path) -> os.stat_result | None:
-        try:
-            found = path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        return found if stat.S_ISREG(found.st_mode) else None
+    def _stat(self, key: str) -> os.stat_result | None:
+        with self._explained(key), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            found = self._path(key).stat()
+            return found if stat.S_ISREG(found.st_mode) else None
+        return None
 
-    def _type_file(self, key: str, found: os.stat_result) -> Path:
-        digest = hashlib.sha256(key.encode()).hexdigest()[:40]
-        return self._types / f"{digest}-{found.st_ino:x}-{found.st_mtime_ns:x}"
+    def _type_file(self, found: os.stat_result) -> Path:
+        return self._types / f"{found.st_ino:x}-{found.st_mtime_ns:x}"
 
     def _write(self, key: str, body: bytes, content_type: str, publish: Callable[[Path, Path], None]) -> bool:
         path = self._path(key)
@@ -136,29 +130,24 @@ class DirectoryStore:
             finished = self._scratch / uuid.uuid4().hex
             try:
                 _write_synced(finished, body)
-                type_file = self._type_file(key, finished.stat())
+                type_file = self._type_file(finished.stat())
                 if content_type != _told_by_name(key):
                     _write_synced(type_file, content_type.encode())
                     _sync_directory(self._types)
-                written = self._publish(key, publish, finished, path)
-                if not written:
-                    type_file.unlink(missing_ok=True)
-                return written
+                for _ in range(_TRIES):
+                    with contextlib.suppress(FileNotFoundError):  # another process has just removed the emptied folder
+                        _make_folders(path.parent, key.count("/"))
+                        try:
+                            publish(finished, path)
+                        except FileExistsError:
+                            if path.is_dir():
+                                raise
+                            type_file.unlink(missing_ok=True)
+                            return False
+                        _sync_directory(path.parent)
+                        return True
             finally:
                 finished.unlink(missing_ok=True)
-
-    def _publish(self, key: str, publish: Callable[[Path, Path], None], finished: Path, path: Path) -> bool:
-        for _ in range(_TRIES):
-            with contextlib.suppress(FileNotFoundError):  # another process has just removed the emptied directory
-                _make_directories(path.parent, key.count("/"))
-                try:
-                    publish(finished, path)
-                except FileExistsError:
-                    if path.is_dir():
-                        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
-                    return False
-                _sync_directory(path.parent)
-                return True
         raise _elusive(key)
 
     def _prepare(self) -> None:
@@ -174,12 +163,10 @@ class DirectoryStore:
         self._ready = True
 
     def _walk(self, folder: str, prefix: str, start_after: str) -> Iterator[str]:
-        with self._explained(folder):
-            try:
-                with os.scandir(self._root / folder) as entries:
-                    names = sorted(filter(None, map(_as_in_key, entries)))
-            except (FileNotFoundError, NotADirectoryError):
-                return
+        names: list[str] = []
+        gone = contextlib.suppress(FileNotFoundError, NotADirectoryError)
+        with self._explained(folder), gone, os.scandir(self._root / folder) as entries:
+            names = sorted(filter(None, map(_as_in_key, entries)))
         for name in names:
             key = folder + name
             if not key.startswith(prefix[: len(key)]) or key == f"{_HIDDEN}/" or not key.isprintable():
@@ -195,19 +182,18 @@ class DirectoryStore:
         try:
             yield
         except OSError as error:
-            raise self._explain(key, error) from error
-
-    def _explain(self, key: str, error: OSError) -> RelayError:
-        reason = error.strerror or type(error).__name__
-        if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-            return AccessRefused(
-                f"{key}: {reason} in {self._root}; make the directory writable, or correct {self._setting}", key=key
-            )
-        if self._root.exists() and not self._root.is_dir():
-            return BadSettings(f"{self._root} is no directory; correct {self._setting}", setting=self._setting)
-        if error.errno in {errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST}:
-            return BadInput(f"{key} cannot be a file in {self._root}: {reason}", key=key)
-        return Unavailable(f"{key}: {reason} in {self._root} ({self._setting}); try again", key=key)
+            reason = error.strerror or type(error).__name__
+            if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+                raise AccessRefused(
+                    f"{key}: {reason} in {self._root}; make the directory writable, or correct {self._setting}", key=key
+                ) from error
+            if self._root.exists() and not self._root.is_dir():
+                raise BadSettings(
+                    f"{self._root} is no directory; correct {self._setting}", setting=self._setting
+                ) from error
+            if error.errno in {errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST}:
+                raise BadInput(f"{key} cannot be a file in {self._root}: {reason}", key=key) from error
+            raise Unavailable(f"{key}: {reason} in {self._root} ({self._setting}); try again", key=key) from error
 
 
 def _told_by_name(key: str) -> str:
@@ -228,17 +214,11 @@ def _as_in_key(entry: os.DirEntry[str]) -> str:
     return entry.name if entry.is_file() else ""
 
 
-def _make_directories(folder: Path, depth: int) -> None:
-    if folder.is_dir():
-        return
-    for each in reversed((folder, *folder.parents[: depth - 1])):
-        try:
-            each.mkdir()
-        except FileExistsError:
-            if each.is_file():
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
-        else:
-            _sync_directory(each.parent)
+def _make_folders(folder: Path, depth: int) -> None:
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        for parent in folder.parents[:depth]:
+            _sync_directory(parent)
 
 
 def _write_synced(path: Path, body: bytes) -> None:

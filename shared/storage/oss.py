@@ -6,28 +6,58 @@ one loop here keeps the deadline, and knows what an answer that got lost means f
 
 from __future__ import annotations
 
-import functools
 import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from functools import cached_property
+from typing import Any
 
 from shared.credentials import Credentials
 from shared.errors import (
+    AccessRefused,
     BadSettings,
     ObjectNotFound,
+    PermanentError,
     RelayError,
+    Throttled,
     TimedOut,
     Unavailable,
 )
 from shared.storage.base import ObjectInfo, check_key
-from shared.storage.oss_errors import Taken, explain_refusal
 
-T = TypeVar("T")
 _PAGE = 1000  # keys per listing request, the most OSS gives
 _PIECE = 1 << 16  # bytes of a download between two looks at the clock
+
+
+class _Taken(PermanentError):
+    """OSS answered 409 to a create-only write."""
+
+
+class _Damaged(Unavailable):
+    """OSS said 200 and keeps bytes whose CRC-64 is not that of ours."""
+
+
+_Verdict = tuple[type[RelayError], str]
+_REFUSED: _Verdict = (AccessRefused, "let the function's role read and write {setting}, and check its credentials")
+_SLOWER: _Verdict = (Throttled, "it asks to slow down; try again later")
+_AGAIN: _Verdict = (Unavailable, "try again")
+# Codes come first: the HTTP statuses of OSS are coarse.
+_VERDICTS: dict[str | int, _Verdict] = {
+    "NoSuchBucket": (BadSettings, "there is no such bucket; correct {setting}, or OSS_ENDPOINT and the region"),
+    "FileAlreadyExists": (_Taken, "the key is taken"),
+    "InvalidSecurityToken": (Unavailable, "the STS token is not valid; the next invocation brings a new one"),
+    "SecurityTokenExpired": (Unavailable, "the STS token has expired; the next invocation brings a new one"),
+    "RequestTimeTooSkewed": (Unavailable, "this machine's clock is wrong; set it"),
+    401: _REFUSED,
+    403: _REFUSED,
+    404: (ObjectNotFound, "there is no such object"),
+    408: _AGAIN,
+    409: _AGAIN,
+    429: _SLOWER,
+    503: _SLOWER,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +102,41 @@ class OssStore:
         """See ``ObjectStore.create``."""
         for _ in range(self._limits.attempts):
             try:
-                self._write(key, body, content_type, forbid_overwrite=True)
-            except Taken:
+                versioned = self._write(key, body, content_type, forbid_overwrite="true")
+            except _Taken:
                 same = self._holds(key, body)
                 if same is not None:
                     return same
-            else:
-                return True
+                continue
+            if versioned:
+                raise BadSettings(
+                    f"bucket {self._bucket} has versioning, where OSS ignores create-only writes: "
+                    f"point {self._setting} to a bucket that never had it",
+                    setting=self._setting,
+                )
+            return True
         raise Unavailable(f"{key} keeps coming and going in bucket {self._bucket}; try again", key=key)
 
     def put(self, key: str, body: bytes, content_type: str = "application/json") -> None:
         """See ``ObjectStore.put``."""
-        self._write(key, body, content_type, forbid_overwrite=False)
+        self._write(key, body, content_type, forbid_overwrite=None)
 
     def get(self, key: str) -> bytes:
         """See ``ObjectStore.get``. The bytes are checked against the CRC-64 that OSS keeps of them."""
-        return self._call(key, functools.partial(self._read, key))
+
+        def read(answer: Any, deadline: float) -> bytes:  # noqa: ANN401 - the SDK has no types
+            pieces = []
+            with answer.body:
+                for piece in answer.body.iter_bytes(block_size=_PIECE):
+                    pieces.append(piece)
+                    if time.monotonic() > deadline:
+                        raise TimedOut(f"OSS sends {key} too slowly; try again", key=key)
+            body = b"".join(pieces)
+            if answer.hash_crc64 not in {None, _crc64(body)}:
+                raise Unavailable(f"{key} arrived damaged from OSS: its CRC-64 differs; try again", key=key)
+            return body
+
+        return bytes(self._call(key, "get_object", self._request("GetObject", key), read))
 
     def head(self, key: str) -> ObjectInfo | None:
         """See ``ObjectStore.head``."""
@@ -102,43 +151,31 @@ class OssStore:
 
     def list(self, prefix: str, start_after: str = "") -> Iterator[str]:
         """See ``ObjectStore.list``."""
-        folder = prefix.rpartition("/")[0]
-        if folder:
+        if folder := prefix.rpartition("/")[0]:
             check_key(folder)
-        return self._pages(prefix, start_after)
+        request = self._sdk.ListObjectsV2Request(bucket=self._bucket, prefix=self._prefix + prefix, max_keys=_PAGE)
+        request.start_after = self._prefix + start_after if start_after else None
+        while True:
+            page = self._call(prefix, "list_objects_v2", request)
+            for entry in page.contents or ():
+                yield entry.key[len(self._prefix) :]
+            if not page.is_truncated:
+                return
+            request.continuation_token = page.next_continuation_token
 
     def delete(self, key: str) -> None:
         """See ``ObjectStore.delete``."""
-        request = self._sdk.DeleteObjectRequest(bucket=self._bucket, key=self._name(key))
-        self._call(
-            key, lambda deadline: self._client.delete_object(request, readwrite_timeout=self._patience(deadline))
-        )
+        self._call(key, "delete_object", self._request("DeleteObject", key))
 
-    def _name(self, key: str) -> str:
-        return self._prefix + check_key(key)
+    def _request(self, operation: str, key: str, **fields: object) -> Any:  # noqa: ANN401 - the SDK has no types
+        kind = getattr(self._sdk, f"{operation}Request")
+        return kind(bucket=self._bucket, key=self._prefix + check_key(key), **fields)
 
-    def _write(self, key: str, body: bytes, content_type: str, *, forbid_overwrite: bool) -> None:
-        request = self._sdk.PutObjectRequest(
-            bucket=self._bucket, key=self._name(key), body=body, content_type=content_type
-        )
-        request.forbid_overwrite = "true" if forbid_overwrite else None
-
-        def attempt(deadline: float) -> None:
-            try:
-                answer = self._client.put_object(request, readwrite_timeout=self._patience(deadline))
-            except self._sdk.exceptions.OperationError as failed:
-                if isinstance(failed.unwrap(), self._sdk.exceptions.InconsistentError):
-                    # OSS said 200 and keeps damaged bytes. They are ours, so writing over them hurts nobody.
-                    request.forbid_overwrite = None
-                raise
-            if forbid_overwrite and answer.version_id:
-                raise BadSettings(
-                    f"bucket {self._bucket} has versioning, where OSS ignores create-only writes: "
-                    f"point {self._setting} to a bucket that never had it",
-                    setting=self._setting,
-                )
-
-        self._call(key, attempt)
+    def _write(self, key: str, body: bytes, content_type: str, forbid_overwrite: str | None) -> bool:
+        """Write the object; tell whether the bucket has versioning."""
+        fields = {"body": body, "content_type": content_type, "forbid_overwrite": forbid_overwrite}
+        answer = self._call(key, "put_object", self._request("PutObject", key, **fields))
+        return bool(answer.version_id)
 
     def _holds(self, key: str, body: bytes) -> bool | None:
         """Tell whether the object is exactly ``body``, None if it is gone: the taken key may be our own lost write."""
@@ -147,59 +184,84 @@ class OssStore:
             return None
         if found.hash_crc64 is None:
             return self.get(key) == body
-        return bool(found.content_length == len(body) and found.hash_crc64 == self._crc64(body))
-
-    def _read(self, key: str, deadline: float) -> bytes:
-        request = self._sdk.GetObjectRequest(bucket=self._bucket, key=self._name(key))
-        answer = self._client.get_object(request, readwrite_timeout=self._patience(deadline))
-        pieces = []
-        with answer.body:
-            for piece in answer.body.iter_bytes(block_size=_PIECE):
-                pieces.append(piece)
-                if time.monotonic() > deadline:
-                    raise TimedOut(f"OSS sends {key} too slowly; try again", key=key)
-        body = b"".join(pieces)
-        if answer.hash_crc64 not in {None, self._crc64(body)}:
-            raise Unavailable(f"{key} arrived damaged from OSS: its CRC-64 differs; try again", key=key)
-        return body
+        return bool(found.content_length == len(body) and found.hash_crc64 == _crc64(body))
 
     def _describe(self, key: str) -> Any:  # noqa: ANN401 - the SDK's HeadObjectResult; it has no types
-        request = self._sdk.HeadObjectRequest(bucket=self._bucket, key=self._name(key))
         try:
-            return self._call(
-                key, lambda deadline: self._client.head_object(request, readwrite_timeout=self._patience(deadline))
-            )
+            return self._call(key, "head_object", self._request("HeadObject", key))
         except ObjectNotFound:
             return None
 
-    def _pages(self, prefix: str, start_after: str) -> Iterator[str]:
-        request = self._sdk.ListObjectsV2Request(bucket=self._bucket, prefix=self._prefix + prefix, max_keys=_PAGE)
-        request.start_after = self._prefix + start_after if start_after else None
-        while True:
-            page = self._call(
-                prefix,
-                lambda deadline: self._client.list_objects_v2(request, readwrite_timeout=self._patience(deadline)),
-            )
-            for entry in page.contents or ():
-                yield entry.key[len(self._prefix) :]
-            if not page.is_truncated:
-                return
-            request.continuation_token = page.next_continuation_token
+    def _call(
+        self,
+        key: str,
+        operation: str,
+        request: Any,  # noqa: ANN401 - the SDK has no types
+        read: Callable[[Any, float], Any] = lambda answer, _deadline: answer,
+    ) -> Any:  # noqa: ANN401 - as above
+        """Send the request and ``read`` the answer before a deadline, again while that may help and time is left."""
+        deadline = time.monotonic() + self._limits.total
+        pause = self._limits.backoff
+        for left in range(self._limits.attempts - 1, -1, -1):
+            patience = min(self._limits.read, max(0.1, deadline - time.monotonic()))
+            try:
+                return read(getattr(self._client, operation)(request, readwrite_timeout=patience), deadline)
+            except Exception as failure:  # noqa: BLE001 - the SDK lets errors of every layer below it through
+                error = self._explain(key, failure)
+            if isinstance(error, _Damaged):  # the bytes at OSS are ours, so writing over them hurts nobody
+                request.forbid_overwrite = None
+            wait = random.random() * pause
+            if not left or not error.retryable or time.monotonic() + wait > deadline:
+                break
+            time.sleep(wait)
+            pause *= 2
+        # Raised here and not above: the SDK's own error, which quotes the request, is no part of the traceback.
+        raise error
 
-    def _crc64(self, body: bytes) -> str:
-        from alibabacloud_oss_v2.crc import Crc64
+    def _explain(self, key: str, failure: Exception) -> RelayError:
+        if isinstance(failure, RelayError):
+            return failure
+        cause = failure.unwrap() if hasattr(failure, "unwrap") else failure
+        errors = self._sdk.exceptions
+        if isinstance(cause, errors.CredentialsFetchError):
+            found = cause.kwargs["error"]
+            return found if isinstance(found, RelayError) else BadSettings("the credentials could not be read")
+        if isinstance(cause, errors.ServiceError):
+            return self._explain_refusal(key, cause)
+        if isinstance(cause, errors.InconsistentError):
+            return _Damaged(f"{key} arrived damaged at OSS: its CRC-64 differs; try again", key=key)
+        cause = cause.unwrap() if hasattr(cause, "unwrap") else cause
+        kinds = [type(each).__name__ for each in (cause, *getattr(cause, "args", ()))]
+        if any("Timeout" in kind for kind in kinds):
+            return TimedOut(f"OSS at {self._endpoint} did not answer for {key} in time; try again", key=key)
+        return Unavailable(
+            f"OSS at {self._endpoint} could not be reached for {key} ({kinds[0]}); try again, and check OSS_ENDPOINT",
+            key=key,
+        )
 
-        crc = Crc64(0)
-        crc.update(body)
-        return str(crc.sum64())
+    def _explain_refusal(self, key: str, refusal: Any) -> RelayError:  # noqa: ANN401 - the SDK's ServiceError
+        """Quote code and request ID only: the document of a refused signature repeats what was signed."""
+        code, status, request_id = str(refusal.code or ""), int(refusal.status_code), str(refusal.request_id or "")
+        server_failed = status >= 500  # noqa: PLR2004 - HTTP's own classes
+        otherwise = _AGAIN if server_failed else (PermanentError, "check {setting} and OSS_ENDPOINT")
+        kind, advice = _VERDICTS.get(code) or _VERDICTS.get(status) or otherwise
+        return kind(
+            f"OSS answered {status} {code} for {key} in bucket {self._bucket}: "
+            f"{advice.format(setting=self._setting)} (request {request_id or 'unnamed'})",
+            key=key,
+            bucket=self._bucket,
+            code=code,
+            status=status,
+            requestId=request_id,
+        )
 
-    @functools.cached_property
+    @cached_property
     def _sdk(self) -> Any:  # noqa: ANN401 - the SDK has no types
         import alibabacloud_oss_v2
 
         return alibabacloud_oss_v2
 
-    @functools.cached_property
+    @cached_property
     def _client(self) -> Any:  # noqa: ANN401 - as above
         sdk = self._sdk
         http = sdk.transport.RequestsHttpClient(connect_timeout=self._limits.connect, max_connections=64)
@@ -219,43 +281,10 @@ class OssStore:
         config.retryer = sdk.retry.NopRetryer()
         return sdk.Client(config)
 
-    def _patience(self, deadline: float) -> float:
-        return min(self._limits.read, max(0.1, deadline - time.monotonic()))
 
-    def _call(self, key: str, attempt: Callable[[float], T]) -> T:
-        """Call ``attempt`` with the deadline, again while that may help and time is left."""
-        deadline = time.monotonic() + self._limits.total
-        pause = self._limits.backoff
-        for left in range(self._limits.attempts - 1, -1, -1):
-            try:
-                return attempt(deadline)
-            except Exception as failure:  # noqa: BLE001 - the SDK lets errors of every layer below it through
-                error = self._explain(key, failure)
-            wait = random.random() * pause
-            if not left or not error.retryable or time.monotonic() + wait > deadline:
-                break
-            time.sleep(wait)
-            pause *= 2
-        # Raised here and not above: the SDK's own error, which quotes the request, is no part of the traceback.
-        raise error
+def _crc64(body: bytes) -> str:
+    from alibabacloud_oss_v2.crc import Crc64
 
-    def _explain(self, key: str, failure: Exception) -> RelayError:
-        if isinstance(failure, RelayError):
-            return failure
-        cause = failure.unwrap() if hasattr(failure, "unwrap") else failure
-        errors = self._sdk.exceptions
-        if isinstance(cause, errors.CredentialsFetchError):
-            found = cause.kwargs["error"]
-            return found if isinstance(found, RelayError) else BadSettings("the credentials could not be read")
-        if isinstance(cause, errors.ServiceError):
-            return explain_refusal(cause, key=key, bucket=self._bucket, setting=self._setting)
-        if isinstance(cause, errors.InconsistentError):
-            return Unavailable(f"{key} arrived damaged at OSS: its CRC-64 differs; try again", key=key)
-        cause = cause.unwrap() if hasattr(cause, "unwrap") else cause
-        kinds = [type(each).__name__ for each in (cause, *getattr(cause, "args", ()))]
-        if any("Timeout" in kind for kind in kinds):
-            return TimedOut(f"OSS at {self._endpoint} did not answer for {key} in time; try again", key=key)
-        return Unavailable(
-            f"OSS at {self._endpoint} could not be reached for {key} ({kinds[0]}); try again, and check OSS_ENDPOINT",
-            key=key,
-        )
+    crc = Crc64(0)
+    crc.update(body)
+    return str(crc.sum64())
