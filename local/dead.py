@@ -12,7 +12,7 @@ from rich.table import Table
 
 from shared.errors import BadInput
 from shared.notifications import JobChanged, Poison, Publish, parse
-from shared.webhooks.dead import DeadLetter, DeadLetters
+from shared.webhooks.dead import DeadLetters
 from shared.wiring import relay
 
 app = typer.Typer(help="Deliveries, jobs and messages that were given up.", no_args_is_help=True)
@@ -25,14 +25,13 @@ Name = Annotated[str, typer.Argument(help="As shown by smarttag dead list.")]
 def list_(as_json: AsJson = False) -> None:  # noqa: FBT002 - typer's way to a flag
     """List all dead letters with their reasons. Settings come from the environment."""
     dead = _dead()
-    letters = [dead.show(name) for name in dead.names()]
+    letters = [{"name": name, **dead.show(name)} for name in dead.names()]
     if as_json:
-        print(json.dumps([_plain(letter) for letter in letters]))
+        print(json.dumps(letters))
         return
     table = Table("name", "since", "reason", title=f"{len(letters)} dead letters")
     for letter in letters:
-        reason = letter.facts["reason"]
-        table.add_row(_escape(letter.name), letter.facts["deadAt"][:19].replace("T", " "), _escape(reason))
+        table.add_row(_escape(letter["name"]), letter["deadAt"][:19].replace("T", " "), _escape(letter["reason"]))
     Console().print(table if letters else "There are no dead letters.")
 
 
@@ -40,9 +39,8 @@ def list_(as_json: AsJson = False) -> None:  # noqa: FBT002 - typer's way to a f
 def show(name: Name, as_json: AsJson = False) -> None:  # noqa: FBT002 - typer's way to a flag
     """Show one dead letter: every attempt and its reason, or the message as it came."""
     dead = _dead()
-    letter = dead.show(name)
-    facts = _plain(letter)
-    if letter.facts["kind"] == "notification":
+    facts: dict[str, Any] = {"name": name, **dead.show(name)}
+    if facts["kind"] == "notification":
         facts["message"] = dead.raw(name).decode(errors="backslashreplace")
     if as_json:
         print(json.dumps(facts))
@@ -91,10 +89,6 @@ def _again(dead: DeadLetters, raw: bytes) -> None:
 
 def _dead() -> DeadLetters:
     return relay(os.environ).outbox.dead
-
-
-def _plain(letter: DeadLetter) -> dict[str, Any]:
-    return {"name": letter.name, **letter.facts}
 
 
 def _escape(text: str) -> str:

@@ -24,7 +24,6 @@ from shared.storage import ObjectStore
 if TYPE_CHECKING:
     from shared.smarttag.model import Artifact, Summary
     from shared.webhooks.delivery import Deliveries
-    from shared.webhooks.sweep import SweepReport
 
 FINAL = frozenset({"Success", "Fail"})
 QUERY_SECONDS = 40.0  # one QuerySmarttagJob with its retries; the service itself answers in well under a second
@@ -124,17 +123,15 @@ class Pipeline:
             RelayError: whatever the service or the store failed with.
         """
         keys.check_job_id(job_id)
-        from shared.smarttag import analyse, make_artifacts
-
         response, fresh = self._response(job_id)
-        analysis = analyse(response, job_id)
-        if analysis.summary.status not in FINAL:
-            return self._progress(job_id, hint, analysis.summary)
-        where = keys.artifact(job_id, keys.RESPONSE)
-        if fresh and not self._store.create(where, response):
-            response = self._store.get(where)
-            analysis = analyse(response, job_id)
-        summary, artifacts = analysis.summary, make_artifacts(analysis, (keys.RESPONSE, keys.MANIFEST))
+        from shared.smarttag import make_artifacts, summarise
+
+        summary = summarise(response, job_id)
+        if summary.status not in FINAL:
+            return self._progress(job_id, hint, summary)
+        if fresh and not self._store.create(keys.artifact(job_id, keys.RESPONSE), response):
+            response = self._store.get(keys.artifact(job_id, keys.RESPONSE))
+        summary, artifacts = make_artifacts(response, job_id)
         names = self._leave(job_id, response, artifacts)
         told = self._deliveries.tell(job_id, summary.status, summary, round=round)
         outcome = "published" if fresh or any(one.state != "duplicate" for one in told) else "duplicate"
@@ -151,7 +148,7 @@ class Pipeline:
         """Return one artifact's bytes; ``ObjectNotFound`` if the job left none of that name."""
         return self._store.get(keys.artifact(job_id, name))
 
-    def sweep(self, deadline: float) -> SweepReport:
+    def sweep(self, deadline: float) -> dict[str, int]:
         """Work off what is due, for at most ``deadline`` seconds."""
         return self._deliveries.sweep(self._retry, deadline)
 
@@ -166,7 +163,7 @@ class Pipeline:
             case Poison():
                 yield self._bury(message)
             case Sweep():
-                log("outbox.swept", **self.sweep(deadline).counts)
+                log("outbox.swept", **self.sweep(deadline))
             case JobChanged():
                 yield self._job(message.job_id, hint=message.state, round="0")
             case Publish(redeliver=True):
@@ -195,14 +192,14 @@ class Pipeline:
             published = self.publish(job_id, hint=hint, round=round)
         except PermanentError as error:
             log_error("job.dead", error, jobId=job_id)
-            self._deliveries.bury_job(job_id, error.message)
+            self._deliveries.dead.bury_job(job_id, error.message)
             return Outcome(job_id, "dead", error.message)
         return Outcome(job_id, published.outcome, f"status {published.status}")
 
     def _bury(self, poison: Poison) -> Outcome:
         log("notification.poison", level=logging.ERROR, reason=poison.reason, bytes=len(poison.raw))
         try:
-            self._deliveries.bury_notification(poison.raw, poison.reason)
+            self._deliveries.dead.bury_notification(poison.raw, poison.reason)
         except RelayError as error:
             log_error("notification.deferred", error)
             return Outcome("", "deferred", f"{poison.reason}; and it could not be recorded: {error.message}")

@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from shared import keys
 from shared.errors import ObjectNotFound, RelayError
 from shared.keys import Owed
-from shared.logs import log, log_error
+from shared.logs import log
 from shared.storage import ObjectStore
 from shared.webhooks import events
 from shared.webhooks.breaker import Breakers
-from shared.webhooks.outbox import Outbox, Verdict, surely
+from shared.webhooks.outbox import GIVE_UP, Outbox, Verdict, surely
 from shared.webhooks.subscribers import Broken, Subscriber, Subscribers
 
 if TYPE_CHECKING:  # the network half is loaded by whoever has somebody to tell
-    from shared.webhooks.sender import Attempt
+    from shared.webhooks.sender import Attempt, Sender
 
 _KNOWN_FOR = 5.0  # seconds after which subscribers.json is read again before an attempt
-
-
-class Sender(Protocol):
-    """Makes one attempt; ``shared.webhooks.sender.Sender``."""
-
-    def send(self, subscriber: Subscriber, webhook_id: str, timestamp: int, body: bytes) -> Attempt:
-        """Return what came of it; raise for nothing that the receiver or the network does."""
-        ...
 
 
 class Directory:
@@ -44,73 +37,45 @@ class Directory:
         self._read = read
         self._clock = clock
         self._lock = threading.Lock()
-        self._known: dict[str, Subscriber | Broken] | None = None
-        self._at = 0.0
+        self._known: dict[str, Subscriber | Broken] = {}
+        self._at = float("-inf")
 
     def now(self) -> Subscribers:
         """Read the file; ``SubscribersBroken`` if that fails."""
-        with self._lock:
-            return self._renew()
-
-    def readable(self) -> bool:
-        """Read the file, and say whether it could be read."""
-        try:
-            self.now()
-        except RelayError as error:
-            log_error("subscribers.broken", error)
-            return False
-        return True
-
-    def find(self, name: str) -> Subscriber | Broken | None:
-        """Return one subscriber as it was some seconds ago at most; while the file is broken, as it was before."""
-        with self._lock:
-            if self._known is None or not 0 <= self._clock() - self._at < _KNOWN_FOR:
-                try:
-                    self._renew()
-                except RelayError:
-                    if self._known is None:
-                        raise
-            return (self._known or {}).get(name)
-
-    def _renew(self) -> Subscribers:
         read = self._read()
         self._known = {**{each.id: each for each in read.broken}, **{each.id: each for each in read.good}}
         self._at = self._clock()
         return read
 
+    def find(self, name: str) -> Subscriber | Broken | None:
+        """Return one subscriber as it was some seconds ago at most; while the file is broken, as it was before."""
+        with self._lock:
+            if not 0 <= self._clock() - self._at < _KNOWN_FOR:
+                try:
+                    self.now()
+                except RelayError:
+                    if not self._known:
+                        raise
+            return self._known.get(name)
+
 
 class Content:
     """What is told; read from the store when first needed, unless this worker has just written it."""
 
-    def __init__(
-        self,
-        store: ObjectStore,
-        job: str,
-        name: str,
-        event: dict[str, Any] | None = None,
-        summary: dict[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, store: ObjectStore, job: str, name: str) -> None:
         self.job = job
         self.name = name
         self._store = store
-        self._event = event
-        self._summary = summary
-        self._lock = threading.Lock()
 
+    @cached_property
     def event(self) -> dict[str, Any]:
-        """Return what ``event.json`` holds."""
-        with self._lock:
-            if self._event is None:
-                self._event = self._load(keys.event(self.job, self.name))
-            return self._event
+        """What ``event.json`` holds."""
+        return self._load(keys.event(self.job, self.name))
 
+    @cached_property
     def summary(self) -> dict[str, Any]:
-        """Return the whole summary."""
-        event = self.event()
-        with self._lock:
-            if self._summary is None:
-                self._summary = event.get("summary") or self._load(keys.artifact(self.job, keys.SUMMARY))
-            return self._summary
+        """The whole summary."""
+        return self.event.get("summary") or self._load(keys.artifact(self.job, keys.SUMMARY))
 
     def _load(self, key: str) -> dict[str, Any]:
         loaded: dict[str, Any] = orjson.loads(surely(lambda: self._store.get(key)))
@@ -118,7 +83,7 @@ class Content:
 
 
 class Attempts:
-    """Makes attempts.
+    """Makes attempts; one for each use of the outbox, because it reads once who is not to be troubled.
 
     Args:
         store: holds the bodies.
@@ -129,42 +94,33 @@ class Attempts:
     """
 
     def __init__(
-        self,
-        store: ObjectStore,
-        outbox: Outbox,
-        directory: Directory,
-        sender: Sender,
-        clock: Callable[[], float],
+        self, store: ObjectStore, outbox: Outbox, directory: Directory, sender: Sender, clock: Callable[[], float]
     ) -> None:
         self.directory = directory
+        self.breakers = Breakers(store, clock)
         self._store = store
         self._outbox = outbox
         self._sender = sender
         self._clock = clock
 
-    def make(self, owed: Owed, content: Content, breakers: Breakers) -> tuple[str, str]:
-        """Make the attempt that ``owed`` asks for, unless another worker does; return state and detail."""
+    def make(self, owed: Owed, content: Content) -> Verdict:
+        """Make the attempt that ``owed`` asks for, unless another worker does or it is to be left alone."""
+        if not self.breakers.allows(owed.subscriber):
+            if self._outbox.now() - owed.since < GIVE_UP * 1000:
+                return Verdict("held", {"error": "it has failed too often of late"})
+            over = f"the subscriber only failed in the {GIVE_UP // 3600:.0f} h it was owed this"
+            return self._outbox.step(owed, lambda: _without_attempt("dead", over))
         made: list[tuple[Subscriber, Attempt]] = []
-        record: dict[str, Any] = {}
-
-        def work() -> Verdict:
-            try:
-                verdict = self._deliver(owed, content, breakers, made)
-            except RelayError as error:
-                verdict = Verdict("again", {"kind": "failed", "error": error.message})
-            record.update(verdict.record)
-            return verdict
-
-        state = self._outbox.step(owed, work)
+        verdict = self._outbox.step(owed, lambda: self._deliver(owed, content, made))
         for subscriber, attempt in made:  # only now: nothing may come between the receiver's 2xx and our receipt
-            breakers.note(subscriber.id, subscriber.url, attempt.kind)
-        brief = {name: record.get(name) for name in ("status", "durationMs", "error")}
-        log("delivery", jobId=owed.job, about=owed.event, subscriber=owed.subscriber, state=state, attempt=brief)
-        return state, str(record.get("error") or "")
+            self.breakers.note(subscriber.id, subscriber.url, attempt.kind)
+        brief = {name: verdict.record.get(name) for name in ("status", "durationMs", "error")}
+        log(
+            "delivery", jobId=owed.job, about=owed.event, subscriber=owed.subscriber, state=verdict.state, attempt=brief
+        )
+        return verdict
 
-    def _deliver(
-        self, owed: Owed, content: Content, breakers: Breakers, made: list[tuple[Subscriber, Attempt]]
-    ) -> Verdict:
+    def _deliver(self, owed: Owed, content: Content, made: list[tuple[Subscriber, Attempt]]) -> Verdict:
         subscriber = self.directory.find(owed.subscriber)
         if subscriber is None:
             return _without_attempt("dead", "the subscriber is no longer in SUBSCRIBERS_URL")
@@ -173,7 +129,7 @@ class Attempts:
         if not subscriber.enabled:
             return _without_attempt("dead", "the subscriber is disabled")
         asked_for = owed.round != "0"  # a person or another system wants it sent in spite of what was before
-        if breakers.gone(subscriber.id, subscriber.url) and not asked_for:
+        if self.breakers.gone(subscriber.id, subscriber.url) and not asked_for:
             return _without_attempt("dead", "the subscriber was switched off: it answered 410 before")
         body = self._body(owed, subscriber, content, asked_for=asked_for)
         if body is None:
@@ -199,7 +155,7 @@ class Attempts:
                 pass  # no earlier attempt came as far as this
         if not asked_for and not subscriber.wants(events.event_type(owed.event)):
             return None
-        body = events.make_body(content.event()["body"], subscriber, content.summary)
+        body = events.make_body(content.event["body"], subscriber, lambda: content.summary)
         if body is None or surely(lambda: self._store.create(owed.body, body)):
             return body
         return surely(lambda: self._store.get(owed.body))

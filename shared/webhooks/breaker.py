@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import orjson
 
@@ -23,8 +23,6 @@ from shared.webhooks.outbox import iso
 
 TRIPS_AT = 5  # failures in a row
 WINDOW = 300  # seconds in which an open breaker lets one attempt through
-
-_T = TypeVar("_T")
 
 
 class Breakers:
@@ -39,7 +37,9 @@ class Breakers:
         self._clock = clock
         self._lock = threading.Lock()
         self._failures: dict[str, int] = {}
-        self._keys: set[str] = _advice(lambda: set(store.list(keys.HEALTH)), set())
+        self._keys: set[str] = set()
+        with _advice():
+            self._keys.update(store.list(keys.HEALTH))
 
     def gone(self, subscriber: str, url: str) -> bool:
         """Say whether the subscriber answered 410 at this very URL."""
@@ -60,50 +60,46 @@ class Breakers:
                 self._write(keys.gone(subscriber, url), {"status": 410})
                 log("subscriber.gone", level=logging.ERROR, subscriber=subscriber)
             else:
-                self._fail(subscriber)
-
-    def _fail(self, subscriber: str) -> None:
-        failures = self._failures[subscriber] = self._count(subscriber) + 1
-        self._write(keys.breaker(subscriber), {"failures": failures})
-        if failures == TRIPS_AT:
-            log("breaker.open", level=logging.ERROR, subscriber=subscriber, failures=failures)
-            self._elected(subscriber)  # this window has had its attempts
+                failures = self._failures[subscriber] = self._count(subscriber) + 1
+                self._write(keys.breaker(subscriber), {"failures": failures})
+                if failures == TRIPS_AT:
+                    log("breaker.open", level=logging.ERROR, subscriber=subscriber, failures=failures)
+                    self._elected(subscriber)  # this window has had its attempts
 
     def _count(self, subscriber: str) -> int:
         if subscriber not in self._failures:
-            self._failures[subscriber] = _advice(lambda: self._read(keys.breaker(subscriber)), 0)
+            self._failures[subscriber] = 0
+            if keys.breaker(subscriber) in self._keys:
+                with _advice(), suppress(ObjectNotFound):
+                    self._failures[subscriber] = orjson.loads(self._store.get(keys.breaker(subscriber)))["failures"]
         return self._failures[subscriber]
-
-    def _read(self, key: str) -> int:
-        try:
-            return int(orjson.loads(self._store.get(key))["failures"]) if key in self._keys else 0
-        except ObjectNotFound:
-            return 0
 
     def _elected(self, subscriber: str) -> bool:
         key = keys.probe(subscriber, str(int(self._clock()) // WINDOW))
-        if key in self._keys:
-            return False
-        won = _advice(lambda: self._store.create(key, uuid.uuid4().hex.encode()), default=False)
-        if won:
-            self._drop(keys.probe(subscriber, ""))
-        self._keys.add(key)
+        won = False
+        if key not in self._keys:
+            with _advice():
+                won = self._store.create(key, uuid.uuid4().hex.encode())
+            if won:
+                self._drop(keys.probe(subscriber, ""))
+            self._keys.add(key)
         return won
 
     def _write(self, key: str, value: dict[str, int]) -> None:
         self._keys.add(key)
-        body = orjson.dumps({**value, "at": iso(int(self._clock() * 1000))})
-        _advice(lambda: self._store.put(key, body), None)
+        with _advice():
+            self._store.put(key, orjson.dumps({**value, "at": iso(int(self._clock() * 1000))}))
 
     def _drop(self, *prefixes: str) -> None:
         for key in [key for key in self._keys if key.startswith(prefixes)]:
             self._keys.discard(key)
-            _advice(lambda key=key: self._store.delete(key), None)  # type: ignore[misc]  # mypy cannot infer the default
+            with _advice():
+                self._store.delete(key)
 
 
-def _advice(call: Callable[[], _T], default: _T) -> _T:
+@contextmanager
+def _advice() -> Iterator[None]:
     try:
-        return call()
+        yield
     except RelayError as error:
         log_error("breaker.store.failed", error, level=logging.WARNING)
-        return default

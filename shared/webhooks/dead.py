@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -18,16 +17,8 @@ from shared.webhooks import events
 from shared.webhooks.outbox import Outbox, iso, surely
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """One of them. ``name`` is its key below ``dead/`` without the suffix; ``facts`` is all that is known of it."""
-
-    name: str
-    facts: dict[str, Any]
-
-
 class DeadLetters:
-    """Buries, shows and replays.
+    """Buries, shows and replays. The name of a dead letter is its key below ``dead/`` without the suffix.
 
     Args:
         store: holds them.
@@ -57,12 +48,12 @@ class DeadLetters:
             if key.endswith(".json"):
                 yield key.removeprefix(keys.DEAD).removesuffix(".json")
 
-    def show(self, name: str) -> DeadLetter:
-        """Return one; ``ObjectNotFound`` if there is none of that name."""
+    def show(self, name: str) -> dict[str, Any]:
+        """Return all that is known of one; ``ObjectNotFound`` if there is none of that name."""
         facts = self._outbox.find(f"{keys.DEAD}{name}.json")
         if facts is None:
             raise ObjectNotFound(f"there is no dead letter {name[:200]!a}; smarttag dead list shows what there is")
-        return DeadLetter(name, facts)
+        return facts
 
     def raw(self, name: str) -> bytes:
         """Return a poison message as it came."""
@@ -81,7 +72,7 @@ class DeadLetters:
         Raises:
             ObjectNotFound: there is none of that name.
         """
-        facts = self.show(name).facts
+        facts = self.show(name)
         if facts["kind"] == DELIVERY:
             now = self._outbox.now()
             round_ = keys.round_name(f"{name} {facts['deadAt']}")
@@ -95,11 +86,10 @@ class DeadLetters:
         for suffix in ("json", "raw"):
             self._store.delete(f"{keys.DEAD}{name}.{suffix}")
 
-    def owe_job(self, job_id: str, hint: str, wait: float) -> str:
-        """Owe the publication of a job in ``wait`` seconds; return the entry's key."""
+    def owe_job(self, job_id: str, hint: str, wait: float) -> Owed:
+        """Owe the publication of a job in ``wait`` seconds; return the entry."""
         now = self._outbox.now()
         known = hint if hint in events.NAMES else ""
-        due = now + int(wait * 1000)
-        owed = Owed(PUBLISH, keys.check_job_id(job_id), known, "", uuid.uuid4().hex[:16], now, due)
+        owed = Owed(PUBLISH, keys.check_job_id(job_id), known, "", uuid.uuid4().hex[:16], now, now + int(wait * 1000))
         self._outbox.owe(owed)
-        return owed.key
+        return owed

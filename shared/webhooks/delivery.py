@@ -7,26 +7,29 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
 from shared import keys
-from shared.errors import BadInput, ObjectNotFound, RelayError
-from shared.keys import DELIVERY, FAN_OUT, Owed
+from shared.errors import ObjectNotFound, RelayError
+from shared.keys import DELIVERY, FAN_OUT, PUBLISH, Owed
 from shared.logs import log, log_error
 from shared.storage import ObjectStore
 from shared.webhooks import events, history
-from shared.webhooks.attempt import Attempts, Content, Directory, Sender
-from shared.webhooks.breaker import Breakers
+from shared.webhooks.attempt import Attempts, Content, Directory
 from shared.webhooks.dead import DeadLetters
 from shared.webhooks.lanes import side_by_side
-from shared.webhooks.outbox import LEASE, Outbox, iso
+from shared.webhooks.outbox import LEASE, Outbox, Verdict, iso
 from shared.webhooks.subscribers import Subscribers
-from shared.webhooks.sweep import Sweep, SweepReport
+from shared.webhooks.sweep import sweep
 
+if TYPE_CHECKING:  # the network half is loaded by whoever has somebody to tell
+    from shared.webhooks.sender import Sender
+
+PUBLISH_LEASE = 900.0  # seconds: a publication may decode the largest of responses
 _SAME = 600_000  # milliseconds: duplicates of a late fan-out this close together write the same entries
-_STATES = {"again": "owed", "busy": "duplicate", "done": "duplicate"}
+_STATES = {"again": "owed", "held": "owed", "failed": "owed", "busy": "duplicate", "done": "duplicate"}
 
 
 class Summarised(Protocol):
@@ -81,24 +84,24 @@ class Deliveries:
     ) -> None:
         self._store = store
         self._output_url = output_url
+        self._sender = sender
         self._clock = clock
         self._threads = threads
-        self._outbox = Outbox(store, clock, rng)
-        self._attempts: Attempts | None = None
-        if subscribers is not None and sender is not None:
-            self._attempts = Attempts(store, self._outbox, Directory(subscribers, clock), sender, clock)
+        self._outbox = Outbox(store, clock, rng or random.Random())
+        self._directory = None if subscribers is None else Directory(subscribers, clock)
         self.dead = DeadLetters(store, self._outbox)
 
     def told(self, job_id: str, status: str) -> bool:
         """Say whether every subscriber of this event has been told or is owed it."""
-        if self._attempts is None:
+        if self._directory is None:
             return True
-        return self._outbox.end(Owed(FAN_OUT, job_id, _name(status), "", "0", 0, 0)) is not None
+        return self._outbox.find(Owed(FAN_OUT, job_id, events.NAMES[status], "", "0", 0, 0).receipt) is not None
 
     def tell(self, job_id: str, status: str, summary: Summarised, *, round: str = "0") -> tuple[Told, ...]:  # noqa: A002 - the protocol's word
         """Owe the event to every subscriber that wants it, then make the first attempts side by side.
 
-        For a final status ``jobs/<jobId>/summary.json`` must stand before: later attempts read it.
+        What was told first of an event is told to everybody. For a final status ``jobs/<jobId>/summary.json`` must
+        stand before: later attempts read it.
 
         Args:
             job_id: the job.
@@ -109,10 +112,17 @@ class Deliveries:
         Raises:
             RelayError: the store failed before anything was owed; to be called again.
         """
-        if self._attempts is None:
+        if self._directory is None:
             return ()
-        content, fresh = self._fix_event(job_id, _name(status), summary)
-        return self._tell(self._attempts, content, round, fresh=fresh and round == "0")
+        name, now, loaded = events.NAMES[status], self._outbox.now(), orjson.loads(summary.to_json())
+        event = {"at": now, "body": events.make_event(job_id, name, iso(now), loaded, self._output_url)}
+        if name not in events.FINAL:
+            event["summary"] = loaded  # nothing else keeps it
+        content = Content(self._store, job_id, name)
+        fresh = self._outbox.fix(keys.event(job_id, name), event)
+        if fresh:
+            content.event, content.summary = event, loaded
+        return self._tell(content, round, fresh=fresh and round == "0")
 
     def redeliver(self, job_id: str, subscriber_id: str | None, request_id: str) -> tuple[Told, ...]:
         """Send the job's last event again, to one subscriber or to all who want it: same id, same body.
@@ -120,17 +130,17 @@ class Deliveries:
         Raises:
             ObjectNotFound: nothing was ever told of the job, or there is no such subscriber.
         """
-        if self._attempts is None:
+        if self._directory is None:
             raise ObjectNotFound("webhooks are off: set SUBSCRIBERS_URL", jobId=job_id)
         content = Content(self._store, job_id, history.last_event(self._store, job_id))
         if subscriber_id is None:
-            return self._tell(self._attempts, content, request_id, fresh=False)
-        if self._attempts.directory.find(subscriber_id) is None:
+            return self._tell(content, request_id, fresh=False)
+        if self._directory.find(subscriber_id) is None:
             shown = ascii(subscriber_id[:64])
             raise ObjectNotFound(f"there is no subscriber {shown} in SUBSCRIBERS_URL", jobId=job_id, subscriber=shown)
         owed = replace(self._fan_out(content, request_id), kind=DELIVERY, subscriber=subscriber_id)
         self._outbox.owe(owed)
-        return self._first_attempts(self._attempts, (owed,), content, Breakers(self._store, self._clock))
+        return self._first_attempts(self._attempts(), (owed,), content)
 
     def state(self, job_id: str) -> list[dict[str, Any]]:
         """Return what became of every delivery of a job; see ``history.deliveries_of``."""
@@ -140,123 +150,108 @@ class Deliveries:
         """Return all that is owed, soonest first: kind, jobId, event, subscriber, attempt, owedAt, nextTry."""
         return history.outstanding(self._outbox)
 
-    def owe_job(self, job_id: str, hint: str) -> str:
+    def owe_job(self, job_id: str, hint: str) -> Owed:
         """Owe the publication of a job, before it is tried; return the entry for ``settle_job``."""
         return self.dead.owe_job(job_id, hint, wait=LEASE)
 
-    def settle_job(self, entry: str) -> None:
-        """Strike off what ``owe_job`` returned: the job has been published."""
-        owed = keys.parse_owed(entry)
-        if owed is not None:
-            self._outbox.strike(owed)
+    def settle_job(self, entry: Owed) -> None:
+        """Strike off what ``owe_job`` returned: the job has been published, or buried."""
+        self._outbox.strike(entry)
 
-    def bury_job(self, job_id: str, reason: str) -> None:
-        """Keep a job that cannot be published for a person to look at."""
-        self.dead.bury_job(job_id, reason)
-
-    def bury_notification(self, raw: bytes, reason: str) -> None:
-        """Keep a message that is none of ours, as it came."""
-        self.dead.bury_notification(raw, reason)
-
-    def sweep(self, publish: Callable[[str, str], None], deadline: float) -> SweepReport:
-        """Do what is due.
+    def sweep(self, publish: Callable[[str, str], None], seconds: float) -> dict[str, int]:
+        """Do what is due; begin nothing that could outlast ``seconds``.
 
         Args:
             publish: publishes a job (job ID, hint); returns once that needs no further try, else raises.
-            deadline: seconds from now; nothing is begun that could outlast it.
-        """
-        attempts = self._attempts
-        sweep = Sweep(self._outbox, self._clock, publish, self._threads)
-        if attempts is not None and attempts.directory.readable():
-            breakers = Breakers(self._store, self._clock)
-            sweep.serve(
-                breakers,
-                fan_out=lambda owed: _ids(self._owe_all(attempts, replace(owed, due=self._outbox.now()), breakers)),
-                attempt=lambda owed: attempts.make(owed, Content(self._store, owed.job, owed.event), breakers)[0],
-            )
-        return sweep.run(deadline)
+            seconds: from now.
 
-    def _fix_event(self, job_id: str, name: str, summary: Summarised) -> tuple[Content, bool]:
-        """Fix the event unless that was done; what was fixed first is told to everybody."""
-        keys.check_job_id(job_id)
-        now = self._outbox.now()
-        loaded = orjson.loads(summary.to_json())
-        event = {"at": now, "body": events.make_event(job_id, name, iso(now), loaded, self._output_url)}
-        if name not in events.FINAL:
-            event["summary"] = loaded  # nothing else keeps it
-        if self._outbox.fix(keys.event(job_id, name), event):
-            return Content(self._store, job_id, name, event, loaded), True
-        return Content(self._store, job_id, name), False
+        Returns:
+            How many entries came to what: delivered, gone, skipped, dead, told, settled (ended now), done (had ended
+            before), again (put off after a failure), busy (another worker's), held (breaker open, or subscribers.json
+            unreadable), left (no time), failed.
+        """
+        attempts: Attempts | None = None
+        if self._directory is not None:
+            try:
+                self._directory.now()
+                attempts = self._attempts()
+            except RelayError as error:
+                log_error("subscribers.broken", error)
+
+        def do(owed: Owed) -> Verdict:
+            def published() -> Verdict:
+                publish(owed.job, owed.event)
+                return Verdict("settled")
+
+            if owed.kind == PUBLISH:
+                return self._outbox.step(owed, published, PUBLISH_LEASE)
+            if attempts is None:
+                return Verdict("held")
+            if owed.kind == FAN_OUT:
+                due = replace(owed, due=self._outbox.now())
+                return self._outbox.step(owed, lambda: Verdict("told", _ids(self._owe_all(attempts, due))))
+            return attempts.make(owed, Content(self._store, owed.job, owed.event))
+
+        return sweep(self._outbox, lambda owed: _isolated(owed, do).state, seconds, self._threads)
+
+    def _attempts(self) -> Attempts:
+        if self._directory is None or self._sender is None:
+            raise ObjectNotFound("webhooks are off: set SUBSCRIBERS_URL")
+        return Attempts(self._store, self._outbox, self._directory, self._sender, self._clock)
 
     def _fan_out(self, content: Content, round_: str) -> Owed:
         """Name the fan-out by the time of the event where possible, so that duplicates write the same entries."""
         now = self._outbox.now()
-        since = max(content.event()["at"], now - now % _SAME)
+        since = max(content.event["at"], now - now % _SAME)
         due = since + int(LEASE * 1000)
         return Owed(FAN_OUT, content.job, content.name, "", keys.round_name(round_), since, due)
 
-    def _tell(self, attempts: Attempts, content: Content, round_: str, *, fresh: bool) -> tuple[Told, ...]:
+    def _tell(self, content: Content, round_: str, *, fresh: bool) -> tuple[Told, ...]:
         fan_out = self._fan_out(content, round_)
-        end = None if fresh else self._outbox.end(fan_out)
+        end = None if fresh else self._outbox.find(fan_out.receipt)
         if end is not None:
             return tuple(Told(subscriber, "duplicate") for subscriber in end["subscribers"])
         self._outbox.owe(fan_out)
-        breakers = Breakers(self._store, self._clock)
+        attempts = self._attempts()
         try:
-            owed = self._owe_all(attempts, fan_out, breakers)
+            owed = self._owe_all(attempts, fan_out)
             self._outbox.fix(fan_out.receipt, {"state": "told", **_ids(owed), "at": iso(self._outbox.now())})
         except RelayError as error:  # subscribers.json or the store: the sweep goes on from the entry
             log_error("fanout.failed", error, jobId=content.job)
             return (Told("*", "owed", error.message),)
         self._outbox.strike(fan_out)
-        return self._first_attempts(attempts, owed, content, breakers)
+        return self._first_attempts(attempts, owed, content)
 
-    def _owe_all(self, attempts: Attempts, fan_out: Owed, breakers: Breakers) -> tuple[Owed, ...]:
+    def _owe_all(self, attempts: Attempts, fan_out: Owed) -> tuple[Owed, ...]:
         """Owe the event to whoever wants it, and to the broken, of whom nobody can say what they want."""
         known = attempts.directory.now()
         for broken in known.broken:
             log("subscriber.broken", level=logging.ERROR, subscriber=broken.id, reason=broken.reason)
         wanted = events.event_type(fan_out.event)
-        ids = [each.id for each in known.good if each.wants(wanted) and not breakers.gone(each.id, each.url)]
+        ids = [each.id for each in known.good if each.wants(wanted) and not attempts.breakers.gone(each.id, each.url)]
         ids += [each.id for each in known.broken if not each.id.startswith("#")]  # those have no name to be owed by
         owed = tuple(replace(fan_out, kind=DELIVERY, subscriber=each, number=1) for each in ids)
-        failures: list[RelayError] = []
-
-        def owe(each: Owed) -> None:
-            try:
-                self._outbox.owe(each)
-            except RelayError as error:
-                failures.append(error)
-
-        side_by_side([(each.subscriber, each) for each in owed], owe, threads=self._threads)
-        if failures:
-            raise failures[0]
+        side_by_side([(each.subscriber, each) for each in owed], self._outbox.owe, threads=self._threads)
         return owed
 
-    def _first_attempts(
-        self, attempts: Attempts, owed: Sequence[Owed], content: Content, breakers: Breakers
-    ) -> tuple[Told, ...]:
+    def _first_attempts(self, attempts: Attempts, owed: Sequence[Owed], content: Content) -> tuple[Told, ...]:
         told: dict[str, Told] = {}
 
         def attempt(each: Owed) -> None:
-            state, detail = "owed", "it has failed too often of late"
-            try:
-                if breakers.allows(each.subscriber):
-                    state, detail = attempts.make(each, content, breakers)
-            except Exception as error:  # noqa: BLE001 - one subscriber's trouble is not the others'; it stays owed
-                log_error("delivery.failed", error, jobId=each.job, subscriber=each.subscriber)
-                detail = type(error).__name__
-            told[each.subscriber] = Told(each.subscriber, _STATES.get(state, state), detail)
+            verdict = _isolated(each, lambda owed: attempts.make(owed, content))
+            state = _STATES.get(verdict.state, verdict.state)
+            told[each.subscriber] = Told(each.subscriber, state, str(verdict.record.get("error") or ""))
 
         side_by_side([(each.subscriber, each) for each in owed], attempt, threads=self._threads)
         return tuple(told[each.subscriber] for each in owed)
 
 
-def _name(status: str) -> str:
-    if status not in events.NAMES:
-        shown = ascii(status[:40])
-        raise BadInput(f"{shown} is no status of a job that subscribers are told of", status=shown)
-    return events.NAMES[status]
+def _isolated(owed: Owed, do: Callable[[Owed], Verdict]) -> Verdict:
+    try:
+        return do(owed)
+    except Exception as error:  # noqa: BLE001 - the entry stays; the others must not suffer
+        log_error("outbox.entry.failed", error, entry=owed.key)
+        return Verdict("failed", {"error": type(error).__name__})
 
 
 def _ids(owed: Sequence[Owed]) -> dict[str, list[str]]:

@@ -3,50 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from contextvars import copy_context
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 _T = TypeVar("_T")
-
-
-class _Lanes(Generic[_T]):
-    """Queues served in turn, of which each may have only so many items in work."""
-
-    def __init__(self, items: Iterable[tuple[str, _T]], per_lane: int) -> None:
-        self._per_lane = per_lane
-        self._lock = threading.Lock()
-        self._working: Counter[str] = Counter()
-        self._waiting: dict[str, deque[_T]] = {}
-        for lane, item in items:
-            self._waiting.setdefault(lane, deque()).append(item)
-        self._turns = deque(self._waiting)
-        self.count = sum(map(len, self._waiting.values()))
-
-    def take(self) -> tuple[str, _T] | None:
-        """Return the next item; None once every lane is empty or busy, for then its own workers take the rest."""
-        with self._lock:
-            for _ in range(len(self._turns)):
-                lane = self._turns.popleft()
-                if self._working[lane] < self._per_lane:
-                    self._working[lane] += 1
-                    item = self._waiting[lane].popleft()
-                    if self._waiting[lane]:
-                        self._turns.append(lane)
-                    return lane, item
-                self._turns.append(lane)
-        return None
-
-    def done(self, lane: str) -> None:
-        with self._lock:
-            self._working[lane] -= 1
 
 
 def side_by_side(
     items: Iterable[tuple[str, _T]], work: Callable[[_T], None], *, threads: int = 32, per_lane: int = 4
 ) -> None:
-    """Call ``work``, which must not raise, for every item, and return when all is done.
+    """Call ``work`` for every item and return when all is done; then raise the first error, if any was raised.
 
     Args:
         items: (lane, item); lanes take turns, items of one lane keep their order.
@@ -54,22 +22,32 @@ def side_by_side(
         threads: how many items may be in work; with one, or for one item, no thread is started.
         per_lane: how many of one lane may be.
     """
-    lanes = _Lanes(items, per_lane)
+    lanes: dict[str, deque[_T]] = {}
+    for lane, item in items:
+        lanes.setdefault(lane, deque()).append(item)
+    # A turn is a lane's right to have one item in work; it is given back when that is done.
+    turns = deque(lane for turn in range(per_lane) for lane, waiting in lanes.items() if turn < len(waiting))
+    failures: list[Exception] = []
 
     def serve() -> None:
-        while taken := lanes.take():
-            lane, item = taken
+        while turns:  # else all that waits is for those who hold its lane's turns
+            try:
+                lane = turns.popleft()
+                item = lanes[lane].popleft()
+            except IndexError:  # another thread was quicker, or nothing waits in this lane any more
+                continue
             try:
                 work(item)
-            finally:
-                lanes.done(lane)
+            except Exception as error:  # noqa: BLE001 - raised below, once the others have had their turn
+                failures.append(error)
+            turns.append(lane)
 
-    crew = [
-        threading.Thread(target=copy_context().run, args=(serve,), daemon=True)
-        for _ in range(min(threads, lanes.count) - 1)
-    ]
+    count = min(threads, sum(map(len, lanes.values())))
+    crew = [threading.Thread(target=copy_context().run, args=(serve,), daemon=True) for _ in range(count - 1)]
     for thread in crew:
         thread.start()
     serve()
     for thread in crew:
         thread.join()
+    if failures:
+        raise failures[0]

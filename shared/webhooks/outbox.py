@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import orjson
 
 from shared import keys
-from shared.errors import ObjectNotFound, RetryableError
+from shared.errors import ObjectNotFound, RelayError, RetryableError
 from shared.keys import Owed
 from shared.logs import log_error
 from shared.storage import ObjectStore
@@ -35,7 +35,11 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of an attempt: ``again``, or its end: delivered, gone, skipped, dead, told, settled."""
+    """What came of an attempt.
+
+    ``state``: again, or its end: delivered, gone, skipped, dead, told, settled; or there was none: done (it had ended
+    before), busy (another worker makes it), held (not now).
+    """
 
     state: str
     record: dict[str, Any] = field(default_factory=dict)
@@ -49,20 +53,12 @@ class Outbox:
         store: where everything lies.
         clock: seconds since 1970; workers' clocks may disagree.
         rng: jitter.
-        nonce: something no other worker says.
     """
 
-    def __init__(
-        self,
-        store: ObjectStore,
-        clock: Callable[[], float] = time.time,
-        rng: random.Random | None = None,
-        nonce: Callable[[], str] = lambda: uuid.uuid4().hex,
-    ) -> None:
+    def __init__(self, store: ObjectStore, clock: Callable[[], float], rng: random.Random) -> None:
         self._store = store
         self._clock = clock
-        self._rng = rng or random.Random()
-        self._nonce = nonce
+        self._rng = rng
 
     def now(self) -> int:
         """Return this worker's time in milliseconds."""
@@ -89,10 +85,6 @@ class Outbox:
                 return
             yield owed
 
-    def end(self, owed: Owed) -> dict[str, Any] | None:
-        """Return the receipt, if it has come to an end."""
-        return self.find(owed.receipt)
-
     def find(self, key: str) -> dict[str, Any] | None:
         """Return the JSON under ``key``; None if there is nothing."""
         try:
@@ -106,39 +98,47 @@ class Outbox:
         body = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
         return surely(lambda: self._store.create(key, body))
 
-    def step(self, owed: Owed, work: Callable[[], Verdict], lease: float = LEASE) -> str:
+    def step(self, owed: Owed, work: Callable[[], Verdict], lease: float = LEASE) -> Verdict:
         """Make the attempt ``owed`` asks for, or do what is left of it if it was made.
 
-        Returns:
-            The verdict's state; ``done`` if it had ended before; ``busy`` while another worker makes the attempt.
+        Args:
+            owed: what is owed.
+            work: makes the attempt; a ``RelayError`` is a failed one, and the end of a publication if permanent.
+            lease: seconds after which a worker that has not said what came of it counts as dead.
         """
         begun = self._clock()
-        claim = {"nonce": self._nonce(), "lease": lease, "at": iso(int(begun * 1000))}
+        claim = {"nonce": uuid.uuid4().hex, "lease": lease, "at": iso(int(begun * 1000))}
         if not self.fix(owed.claim, claim):
             return self._follow(owed)
         # Nobody can have ended a delivery before its first attempt was claimed, so the usual case reads nothing.
-        if (owed.kind != keys.DELIVERY or owed.number > 1) and self.end(owed):
+        if (owed.kind != keys.DELIVERY or owed.number > 1) and self.find(owed.receipt):
             self.strike(owed)
-            return "done"
+            return Verdict("done")
         if self._clock() - begun > lease / 2:  # a worker that was held up must not send on a lease about to end
-            return "busy"
-        return self._conclude(owed, work(), self.now())
+            return Verdict("busy")
+        try:
+            verdict = work()
+        except RelayError as error:
+            state = "dead" if owed.kind == keys.PUBLISH and not error.retryable else "again"
+            record = {"kind": "failed", "error": error.message}
+            verdict = Verdict(state, record, getattr(error, "retry_after", None))
+        return self._conclude(owed, verdict, self.now())
 
-    def _follow(self, owed: Owed) -> str:
+    def _follow(self, owed: Owed) -> Verdict:
         """Somebody else claimed this attempt: finish what a dead worker left, touch nothing of a living one's."""
-        if self.end(owed):
+        if self.find(owed.receipt):
             self.strike(owed)
-            return "done"
+            return Verdict("done")
         result = self.find(owed.result)
         if result:
             return self._move(owed, result)
         claim, info = self.find(owed.claim), surely(lambda: self._store.head(owed.claim))
         if claim is None or info is None or info.age < claim["lease"]:
-            return "busy"
+            return Verdict("busy")
         lost = {"kind": "lost", "error": "the worker that made this attempt ended before it could say what came of it"}
         return self._conclude(owed, Verdict("again", lost), self.now() - int(info.age * 1000))
 
-    def _conclude(self, owed: Owed, verdict: Verdict, tried: int) -> str:
+    def _conclude(self, owed: Owed, verdict: Verdict, tried: int) -> Verdict:
         record = {"attempt": owed.number, "at": iso(tried), **verdict.record}
         if verdict.state == "again":
             due = next_due(owed, tried, verdict.retry_after, self._rng)
@@ -150,12 +150,12 @@ class Outbox:
             self.fix(owed.dead, self._obituary(owed, record))
         self.fix(owed.receipt, {"state": verdict.state, **record})
         self.strike(owed)
-        return verdict.state
+        return verdict
 
-    def _move(self, owed: Owed, result: dict[str, Any]) -> str:
+    def _move(self, owed: Owed, result: dict[str, Any]) -> Verdict:
         self.owe(replace(owed, number=owed.number + 1, due=result["next"]))
         self.strike(owed)
-        return "again"
+        return Verdict("again", result)
 
     def _obituary(self, owed: Owed, last: dict[str, Any]) -> dict[str, Any]:
         earlier = [self.find(replace(owed, number=number).result) for number in range(1, owed.number)]

@@ -34,8 +34,8 @@ def deliveries(tmp_path: Path) -> Deliveries:
     clock.now += 97 * 3600
     made.sweep(lambda _job, _hint: None, 600)
     made.tell("job2", "Success", summary("job2"))
-    made.bury_job("job3", "MPS does not know job3")
-    made.bury_notification(b"[bold]\x1b\xff", "is no message")
+    made.dead.bury_job("job3", "MPS does not know job3")
+    made.dead.bury_notification(b"[bold]\x1b\xff", "is no message")
     return made
 
 
@@ -90,7 +90,9 @@ def test_replay_owes_again_and_refuses_what_is_still_poison(run: Run, deliveries
 
 
 def test_a_message_that_is_understood_by_now_is_owed(run: Run, deliveries: Deliveries) -> None:
-    deliveries.bury_notification(b'{"Type":"smarttag","JobId":"job9","State":"Success"}', "an older version said so")
+    deliveries.dead.bury_notification(
+        b'{"Type":"smarttag","JobId":"job9","State":"Success"}', "an older version said so"
+    )
     (name,) = (
         each for each in deliveries.dead.names() if "notifications/" in each and b"job9" in deliveries.dead.raw(each)
     )

@@ -233,7 +233,7 @@ def test_a_live_claim_is_left_alone_until_its_lease_has_run_out_by_the_clock_of_
         fast = Deliveries(
             world.store, BASE, READ, world.receivers, clock=lambda: world.clock() + 500, rng=random.Random(1), threads=1
         )
-        reports.append(fast.sweep(nothing_to_publish, 600).counts)
+        reports.append(fast.sweep(nothing_to_publish, 600))
 
     world.clock.now += 119
     world.live(swept_by_a_fast_clock)

@@ -100,7 +100,7 @@ def test_2000_jobs_5_subscribers_and_a_fifth_of_everything_failing() -> None:
     }
     dead = {}
     for name in world.deliveries.dead.names():
-        facts = world.deliveries.dead.show(name).facts
+        facts = world.deliveries.dead.show(name)
         dead[facts["subscriber"], facts["jobId"]] = facts
     wanted = {(who, job) for who in NAMES for job in world.jobs}
     assert len(wanted) == 10_000
