@@ -123,15 +123,17 @@ class Pipeline:
             RelayError: whatever the service or the store failed with.
         """
         keys.check_job_id(job_id)
-        response, fresh = self._response(job_id)
-        from shared.smarttag import make_artifacts, summarise
+        from shared.smarttag import analyse, make_artifacts
 
-        summary = summarise(response, job_id)
-        if summary.status not in FINAL:
-            return self._progress(job_id, hint, summary)
-        if fresh and not self._store.create(keys.artifact(job_id, keys.RESPONSE), response):
-            response = self._store.get(keys.artifact(job_id, keys.RESPONSE))
-        summary, artifacts = make_artifacts(response, job_id)
+        response, fresh = self._response(job_id)
+        analysis = analyse(response, job_id)
+        if analysis.summary.status not in FINAL:
+            return self._progress(job_id, hint, analysis.summary)
+        where = keys.artifact(job_id, keys.RESPONSE)
+        if fresh and not self._store.create(where, response):
+            response = self._store.get(where)
+            analysis = analyse(response, job_id)
+        summary, artifacts = analysis.summary, make_artifacts(analysis, (keys.RESPONSE, keys.MANIFEST))
         names = self._leave(job_id, response, artifacts)
         told = self._deliveries.tell(job_id, summary.status, summary, round=round)
         outcome = "published" if fresh or any(one.state != "duplicate" for one in told) else "duplicate"
