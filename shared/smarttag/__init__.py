@@ -35,10 +35,11 @@ def make_artifacts(analysis: Analysis, beside: tuple[str, ...] = ()) -> tuple[Ar
         "summary.json": ("application/json", analysis.summary.to_json()),
         "timeline.ndjson": ("application/x-ndjson", timeline.rows(analysis)),
     }
-    if segments:
+    spoken = captions.transcript(segments or ())
+    if segments and spoken:  # there may be nothing in it that can be read
         files["subtitles.vtt"] = ("text/vtt", captions.vtt(segments))
         files["subtitles.srt"] = ("application/x-subrip", captions.srt(segments))
-        files["transcript.txt"] = ("text/plain", captions.transcript(segments))
+        files["transcript.txt"] = ("text/plain", spoken)
     names = ("report.html", *files, *beside)
     files["report.html"] = ("text/html", report.render(analysis, names))
     return tuple(

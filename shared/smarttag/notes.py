@@ -85,11 +85,12 @@ class Notes:
         """Return a finite number; digits in a string count, null is None."""
         if value is None:
             return None
-        if isinstance(value, bool | list | dict):
+        # Python alone reads 1_000, and newer Pythons know the digits of more scripts.
+        if isinstance(value, bool | list | dict) or (isinstance(value, str) and ("_" in value or not value.isascii())):
             self.wrong(value, path, "a number")
             return None
         try:
-            number = float(value.replace("_", "?") if isinstance(value, str) else value)  # Python alone reads 1_000
+            number = float(value)
         except ValueError:
             self.wrong(value, path, "a number")
             return None

@@ -12,13 +12,13 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 import shared.smarttag
 from shared.errors import BadResponse
-from shared.smarttag import analyse, summarise
+from shared.smarttag import analyse, make_artifacts, summarise
 from shared.smarttag.model import Seen, Summary
 from tests.smarttag import strategies
 
@@ -61,6 +61,19 @@ def test_any_input_gives_a_sound_summary_or_one_documented_error(response: bytes
     else:
         check(summary)
         assert summarise(response, "job").to_json() == summary.to_json()
+
+
+@given(strategies.anything)
+@settings(max_examples=100, deadline=None)
+def test_whatever_has_a_summary_has_every_file(response: bytes) -> None:
+    try:
+        artifacts = make_artifacts(analyse(response, "job"))
+    except BadResponse:
+        return
+    assert {"summary.json", "report.html", "timeline.ndjson"} <= {artifact.name for artifact in artifacts}
+    assert artifacts == make_artifacts(analyse(response, "job"))
+    for artifact in artifacts:
+        assert artifact.body.decode() or artifact.name == "timeline.ndjson"
 
 
 @given(strategies.documents)
