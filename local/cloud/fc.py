@@ -19,15 +19,14 @@ from typing import TYPE_CHECKING
 
 from local.cloud import fc_http
 from local.cloud.background import Background
-from local.cloud.fc_http import Refusal
 from local.cloud.fc_instance import ACCOUNT_ID, Call, Function, Instance, Result
-from local.cloud.server import Request, Response
+from local.cloud.server import Refusal, Request, Response
 from shared.credentials import Credentials
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["AsyncOutcome", "Function", "FunctionCompute", "Refusal", "Result"]
+__all__ = ["AsyncOutcome", "Function", "FunctionCompute", "Result"]
 _ASYNC_LIMIT = 128 * 1024
 
 
@@ -135,7 +134,7 @@ class FunctionCompute:
                 return Response(202, headers={"X-Fc-Request-Id": self.invoke_async(name, event)})
             result = self.invoke(name, event, request_id=request_id)
         except Refusal as refusal:
-            return refusal.response()
+            return fc_http.refuse(refusal)
         trace = {"X-Fc-Request-Id": request_id}
         if result.error_type:
             headers = {"Content-Type": "application/json", "X-Fc-Error-Type": result.error_type, **trace}

@@ -16,25 +16,17 @@ import time
 from typing import Any
 from urllib.parse import parse_qsl
 
-from local.cloud.server import Request, Response
+from local.cloud.server import Refusal, Request, Response
 
 _TEXT = re.compile(r"text/.*|application/(json|xml|javascript|x-www-form-urlencoded|[^;]+\+(json|xml))", re.IGNORECASE)
 _NOT_SETTABLE = {"connection", "content-length", "date", "server"}
 _HEADERS_LIMIT, _TARGET_LIMIT, _BODY_LIMIT = 8 * 1024, 4 * 1024, 32 * 1024 * 1024
 
 
-class Refusal(Exception):
-    """The platform itself refuses a call; ``code`` is the platform's name for the reason."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-
-    def response(self) -> Response:
-        """Return the refusal as the platform would send it."""
-        body = json.dumps({"ErrorCode": self.code, "ErrorMessage": str(self)}).encode()
-        return Response(self.status, body, {"Content-Type": "application/json"})
+def refuse(refusal: Refusal) -> Response:
+    """Return a refusal as the platform would send it."""
+    body = json.dumps({"ErrorCode": refusal.code, "ErrorMessage": refusal.message}).encode()
+    return Response(refusal.status, body, {"Content-Type": "application/json"})
 
 
 def to_event(request: Request, request_id: str, region: str, account_id: str) -> bytes:
@@ -86,11 +78,11 @@ def to_response(payload: bytes) -> Response:
         return Response(200, payload, {"Content-Type": "application/json"})
     status, headers = answer["statusCode"], answer.get("headers") or {}
     if not isinstance(status, int) or not 100 <= status <= 599 or not _are_headers(headers):  # noqa: PLR2004 - HTTP's range
-        return Refusal(502, "BadResponse", "statusCode is no HTTP status, or headers are no short texts").response()
+        return refuse(Refusal(502, "BadResponse", "statusCode is no HTTP status, or headers are no short texts"))
     try:
         body = _answer_body(answer.get("body", ""), encoded=answer.get("isBase64Encoded", False))
     except (binascii.Error, ValueError):
-        return Refusal(502, "BadResponse", "isBase64Encoded is true, but the body is no Base64").response()
+        return refuse(Refusal(502, "BadResponse", "isBase64Encoded is true, but the body is no Base64"))
     kept = {name: value for name, value in headers.items() if _settable(name)}
     return Response(status, body, kept)
 

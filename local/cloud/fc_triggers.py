@@ -15,8 +15,8 @@ import time
 from typing import TYPE_CHECKING
 
 from local.cloud.fc import FunctionCompute
-from local.cloud.fc_http import Refusal
-from local.cloud.server import Request, Response, StandIn
+from local.cloud.fc_http import refuse
+from local.cloud.server import Refusal, Request, Response, StandIn
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -53,7 +53,7 @@ class FcApi(StandIn):
             self._authenticate(request)
             return self._invoke(request)
         except Refusal as refusal:
-            return refusal.response()
+            return refuse(refusal)
 
     def _invoke(self, request: Request) -> Response:
         target = _INVOCATIONS.fullmatch(request.path)

@@ -17,26 +17,14 @@ from urllib.parse import quote
 import orjson
 
 from local.cloud.accounts import ACCOUNTS
-from local.cloud.server import Fault, Request, Response, StandIn
+from local.cloud.server import Fault, Refusal, Request, Response, StandIn
 
 _SKEW = timedelta(minutes=15)
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
 _REQUIRED = (
-    "AccessKeyId",
-    "Signature",
-    "SignatureMethod",
-    "SignatureVersion",
-    "SignatureNonce",
-    "Timestamp",
-    "Version",
-    "Action",
+    *("AccessKeyId", "Signature", "SignatureMethod", "SignatureVersion", "SignatureNonce"),
+    *("Timestamp", "Version", "Action"),
 )
-
-
-class _Refused(Exception):
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message = status, code, message
 
 
 class MpsStandIn(StandIn):
@@ -70,7 +58,7 @@ class MpsStandIn(StandIn):
 
     def refuse(self, status: int, code: str, message: str, times: int = 1) -> None:
         """Answer the next requests with this error document."""
-        self.say(_document(_Refused(status, code, message)), times)
+        self.say(_document(Refusal(status, code, message)), times)
 
     def say(self, response: Response, times: int = 1) -> None:
         """Answer the next requests with anything at all."""
@@ -89,56 +77,56 @@ class MpsStandIn(StandIn):
         try:
             self._check(request, datetime.now(timezone.utc))
             return Response(200, self._result(request.query.get("JobId", "")), {"Content-Type": "application/json"})
-        except _Refused as refused:
+        except Refusal as refused:
             return _document(refused)
 
     def _check(self, request: Request, now: datetime) -> None:
         query = request.query
         for name in _REQUIRED:
             if not query.get(name):
-                raise _Refused(400, f"Missing{name}", f"{name} is mandatory for this action.")
+                raise Refusal(400, f"Missing{name}", f"{name} is mandatory for this action.")
         if query["Version"] != "2014-06-18":
-            raise _Refused(400, "InvalidVersion", "Specified parameter Version is not valid.")
+            raise Refusal(400, "InvalidVersion", "Specified parameter Version is not valid.")
         if query["Action"] != "QuerySmarttagJob":
-            raise _Refused(404, "InvalidAction.NotFound", "The specified action is not found.")
+            raise Refusal(404, "InvalidAction.NotFound", "The specified action is not found.")
         if query.get("Format", "XML") != "JSON":
-            raise _Refused(400, "UnsupportedFormat", "The local MPS answers JSON only; the default Format is XML.")
+            raise Refusal(400, "UnsupportedFormat", "The local MPS answers JSON only; the default Format is XML.")
         self._check_signature(request)
         try:
             signed_at = datetime.strptime(query["Timestamp"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
         except ValueError:
-            raise _Refused(400, "InvalidTimeStamp.Format", "Specified time stamp or date value is malformed.") from None
+            raise Refusal(400, "InvalidTimeStamp.Format", "Specified time stamp or date value is malformed.") from None
         if abs(now - signed_at) > _SKEW:
-            raise _Refused(400, "InvalidTimeStamp.Expired", "Specified time stamp or date value is expired.")
+            raise Refusal(400, "InvalidTimeStamp.Expired", "Specified time stamp or date value is expired.")
         with self._lock:
             if query["SignatureNonce"] in self._nonces:
-                raise _Refused(400, "SignatureNonceUsed", "Specified signature nonce was used already.")
+                raise Refusal(400, "SignatureNonceUsed", "Specified signature nonce was used already.")
             self._nonces.add(query["SignatureNonce"])
 
     def _check_signature(self, request: Request) -> None:
         query = request.query
         account = ACCOUNTS.get(query["AccessKeyId"])
         if account is None:
-            raise _Refused(404, "InvalidAccessKeyId.NotFound", "Specified access key is not found.")
+            raise Refusal(404, "InvalidAccessKeyId.NotFound", "Specified access key is not found.")
         if query.get("SecurityToken", "") != account.security_token:
-            raise _Refused(400, "InvalidSecurityToken.Malformed", "Specified SecurityToken is malformed.")
+            raise Refusal(400, "InvalidSecurityToken.Malformed", "Specified SecurityToken is malformed.")
         text = string_to_sign(request.method, query)
         expected = base64.b64encode(hmac.digest(f"{account.access_key_secret}&".encode(), text.encode(), "sha1"))
         known = (query["SignatureMethod"], query["SignatureVersion"]) == ("HMAC-SHA1", "1.0")
         if not known or not hmac.compare_digest(expected, query["Signature"].encode()):
             message = "Specified signature is not matched with our calculation. server string to sign is:" + text
-            raise _Refused(400, "SignatureDoesNotMatch", message)
+            raise Refusal(400, "SignatureDoesNotMatch", message)
 
     def _result(self, job_id: str) -> bytes:
         if not job_id:
-            raise _Refused(400, "MissingJobId", "JobId is mandatory for this action.")
+            raise Refusal(400, "MissingJobId", "JobId is mandatory for this action.")
         with self._lock:
             answers = self._jobs.get(job_id)
             if answers:
                 return answers.pop(0) if len(answers) > 1 else answers[0]
         if not _JOB_ID.fullmatch(job_id):
-            raise _Refused(400, "InvalidParameter.UUIDFormatInvalid", f'The parameter "{job_id}" is not a UUID.')
-        raise _Refused(404, "InvalidParameter.ResourceNotFound", f'The resource "{job_id}" can not be found.')
+            raise Refusal(400, "InvalidParameter.UUIDFormatInvalid", f'The parameter "{job_id}" is not a UUID.')
+        raise Refusal(404, "InvalidParameter.ResourceNotFound", f'The resource "{job_id}" can not be found.')
 
 
 def string_to_sign(method: str, query: Mapping[str, str]) -> str:
@@ -148,7 +136,7 @@ def string_to_sign(method: str, query: Mapping[str, str]) -> str:
     return f"{method}&%2F&{quote(line, safe='~')}"
 
 
-def _document(refused: _Refused) -> Response:
+def _document(refused: Refusal) -> Response:
     """Return an error as the gateway documents it."""
     request_id = str(uuid.uuid4()).upper()
     fields = {"RequestId": request_id, "HostId": "mts.local", "Code": refused.code, "Message": refused.message}

@@ -19,8 +19,8 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from local.cloud.accounts import ACCOUNTS
-from local.cloud.oss_signature import Refused, check_signature
-from local.cloud.server import Fault, Request, Response, StandIn
+from local.cloud.oss_signature import check_signature
+from local.cloud.server import Fault, Refusal, Request, Response, StandIn
 from shared.errors import BadInput
 from shared.storage.base import ObjectInfo
 from shared.storage.directory import DirectoryStore
@@ -59,8 +59,8 @@ class OssStandIn(StandIn):
             with self._busy:
                 done = self._do(request)
         except BadInput as bad:
-            done = _error(Refused(400, "InvalidObjectName", bad.message), request, request_id)
-        except Refused as refused:
+            done = _error(Refusal(400, "InvalidObjectName", bad.message), request, request_id)
+        except Refusal as refused:
             done = _error(refused, request, request_id)
         return replace(done, headers={"x-oss-request-id": request_id, **done.headers})
 
@@ -68,11 +68,11 @@ class OssStandIn(StandIn):
         bucket, _, key = request.path[1:].partition("/")
         store = self._buckets.get(bucket)
         if store is None:
-            raise Refused(404, "NoSuchBucket", "The specified bucket does not exist.")
+            raise Refusal(404, "NoSuchBucket", "The specified bucket does not exist.")
         if not key and request.method == "GET" and request.query.get("list-type") == "2":
             return self._list(store, bucket, request.query)
         if not key or request.query or "range" in request.headers:
-            raise Refused(501, "NotImplemented", "The local OSS has no such operation.")
+            raise Refusal(501, "NotImplemented", "The local OSS has no such operation.")
         if request.method == "PUT":
             return self._put(store, bucket, key, request)
         if request.method in {"GET", "HEAD"}:
@@ -80,20 +80,20 @@ class OssStandIn(StandIn):
         if request.method == "DELETE":
             store.delete(key)
             return Response(204)
-        raise Refused(405, "MethodNotAllowed", "The specified method is not allowed against this resource.")
+        raise Refusal(405, "MethodNotAllowed", "The specified method is not allowed against this resource.")
 
     def _put(self, store: DirectoryStore, bucket: str, key: str, request: Request) -> Response:
         forbid = request.headers.get("x-oss-forbid-overwrite", "false")
         if forbid not in {"true", "false"}:
-            raise Refused(400, "InvalidArgument", "x-oss-forbid-overwrite is neither true nor false.")
+            raise Refusal(400, "InvalidArgument", "x-oss-forbid-overwrite is neither true nor false.")
         md5 = base64.b64encode(hashlib.md5(request.body, usedforsecurity=False).digest()).decode()
         if request.headers.get("content-md5", md5) != md5:
-            raise Refused(400, "InvalidDigest", "The Content-MD5 you specified is invalid.")
+            raise Refusal(400, "InvalidDigest", "The Content-MD5 you specified is invalid.")
         content_type = request.headers.get("content-type", "application/octet-stream")
         if forbid == "false":
             store.put(key, request.body, content_type)
         elif not store.create_new(key, request.body, content_type):
-            raise Refused(
+            raise Refusal(
                 409, "FileAlreadyExists", "The object you specified already exists and can not be overwritten."
             )
         return Response(headers=self._checksums(store, bucket, _there(store, key)))
@@ -119,10 +119,10 @@ class OssStandIn(StandIn):
     def _list(self, store: DirectoryStore, bucket: str, query: dict[str, str]) -> Response:
         unknown = query.keys() - _LIST_PARAMETERS
         if unknown:
-            raise Refused(501, "NotImplemented", f"The local OSS cannot list with {', '.join(sorted(unknown))}.")
+            raise Refusal(501, "NotImplemented", f"The local OSS cannot list with {', '.join(sorted(unknown))}.")
         size = int(query.get("max-keys", _PAGE["default"]))
         if not 0 < size <= _PAGE["largest"]:
-            raise Refused(400, "InvalidArgument", "max-keys is not between 1 and 1000.")
+            raise Refusal(400, "InvalidArgument", "max-keys is not between 1 and 1000.")
         token = query.get("continuation-token")
         after = base64.b64decode(token).decode() if token else query.get("start-after", "")
         found = list(islice(store.list(query.get("prefix", ""), after), size + 1))
@@ -153,7 +153,7 @@ def crc64(body: bytes) -> int:
 def _there(store: DirectoryStore, key: str) -> ObjectInfo:
     info = store.head(key)
     if info is None:
-        raise Refused(404, "NoSuchKey", "The specified key does not exist.")
+        raise Refusal(404, "NoSuchKey", "The specified key does not exist.")
     return info
 
 
@@ -166,7 +166,7 @@ def _xml(status: int, document: str) -> Response:
     return Response(status, body, {"Content-Type": "application/xml"})
 
 
-def _error(refused: Refused, request: Request, request_id: str) -> Response:
+def _error(refused: Refusal, request: Request, request_id: str) -> Response:
     fields = {"Code": refused.code, "Message": escape(refused.message), "RequestId": request_id}
     answer = _xml(refused.status, f"<Error>{_tags(fields)}</Error>")
     if request.method == "HEAD":  # the document travels in a header, since HEAD has no body

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from urllib.parse import quote, urlsplit
 
-from local.cloud.server import Request
+from local.cloud.server import Refusal, Request
 from shared.credentials import Credentials
 
 _SKEW = timedelta(minutes=15)
@@ -19,39 +19,31 @@ _AUTHORIZATION = re.compile(
 )
 
 
-class Refused(Exception):
-    """A request OSS refuses, as its error document tells it."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message = status, code, message
-
-
 def check_signature(request: Request, accounts: Mapping[str, Credentials], region: str, now: datetime) -> None:
-    """Raise ``Refused`` unless one of ``accounts`` signed this very request within 15 minutes of ``now``."""
+    """Raise ``Refusal`` unless one of ``accounts`` signed this very request within 15 minutes of ``now``."""
     header = request.headers.get("authorization", "")
     if not header:
-        raise Refused(403, "AccessDenied", "Anonymous access is forbidden for this operation.")
+        raise Refusal(403, "AccessDenied", "Anonymous access is forbidden for this operation.")
     match = _AUTHORIZATION.fullmatch(header)
     if match is None:
-        raise Refused(400, "InvalidArgument", "Authorization header is invalid.")
+        raise Refusal(400, "InvalidArgument", "Authorization header is invalid.")
     account = accounts.get(match["id"])
     if account is None:
-        raise Refused(403, "InvalidAccessKeyId", "The OSS Access Key Id you provided does not exist in our records.")
+        raise Refusal(403, "InvalidAccessKeyId", "The OSS Access Key Id you provided does not exist in our records.")
     if request.headers.get("x-oss-security-token", "") != account.security_token:
-        raise Refused(403, "InvalidSecurityToken", "The security token you provided is invalid.")
+        raise Refusal(403, "InvalidSecurityToken", "The security token you provided is invalid.")
     stamp = request.headers.get("x-oss-date", "")
     try:
         signed_at = datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc)
     except ValueError:
-        raise Refused(403, "AccessDenied", "OSS authentication requires a valid Date.") from None
+        raise Refusal(403, "AccessDenied", "OSS authentication requires a valid Date.") from None
     if abs(now - signed_at) > _SKEW:
-        raise Refused(403, "RequestTimeTooSkewed", "The difference between the request time and ours is too large.")
+        raise Refusal(403, "RequestTimeTooSkewed", "The difference between the request time and ours is too large.")
     if match["day"] != stamp[:8] or match["region"] != region:
-        raise Refused(403, "SignatureDoesNotMatch", f"The scope must be of the request's day and of {region}.")
+        raise Refusal(403, "SignatureDoesNotMatch", f"The scope must be of the request's day and of {region}.")
     text = "\n".join(("OSS4-HMAC-SHA256", stamp, match["scope"], _canonical(request, match["additional"] or "")))
     if not hmac.compare_digest(_sign(account.access_key_secret, match["scope"], text), match["signature"]):
-        raise Refused(
+        raise Refusal(
             403, "SignatureDoesNotMatch", "The request signature we calculated does not match the one you provided."
         )
 

@@ -39,6 +39,14 @@ class Response:
     headers: dict[str, str] = field(default_factory=dict)
 
 
+class Refusal(Exception):
+    """A service refuses a request; ``code`` is its own name for the reason."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+
+
 @dataclass
 class Fault:
     """One thing that goes wrong, for the next ``times`` requests that ``match``.

@@ -18,10 +18,9 @@ from typing import Any
 import pytest
 
 from local.cloud.fc import FunctionCompute
-from local.cloud.fc_http import Refusal
 from local.cloud.fc_instance import Function, Result
 from local.cloud.fc_triggers import FcApi, FcHttpTrigger, Timer
-from local.cloud.server import Request
+from local.cloud.server import Refusal, Request
 from shared.credentials import Credentials
 from shared.notifications import Publish, Sweep, parse
 from tests import needs

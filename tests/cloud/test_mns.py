@@ -16,10 +16,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA1
 
 from local.cloud.fc import FunctionCompute
-from local.cloud.fc_http import Refusal
 from local.cloud.fc_instance import Function
 from local.cloud.mns import Delivery, Message, Topic, certificate, sign_push
-from local.cloud.server import Fault, Request, Response, StandIn
+from local.cloud.server import Fault, Refusal, Request, Response, StandIn
 from shared.credentials import Credentials
 from shared.notifications import JobChanged, parse
 

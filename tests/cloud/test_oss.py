@@ -14,8 +14,8 @@ import pytest
 
 from local.cloud.accounts import ACCOUNTS, ROLE, USER
 from local.cloud.oss import BUCKET, REGION, OssStandIn, crc64
-from local.cloud.oss_signature import Refused, check_signature
-from local.cloud.server import Request
+from local.cloud.oss_signature import check_signature
+from local.cloud.server import Refusal, Request
 from shared.credentials import Credentials
 
 
@@ -178,9 +178,9 @@ def test_an_old_signature_and_the_first_version_are_refused(oss: OssStandIn) -> 
     (request,) = oss.requests
     now = datetime.now(timezone.utc)
     check_signature(request, ACCOUNTS, REGION, now)
-    with pytest.raises(Refused, match="too large"):
+    with pytest.raises(Refusal, match="too large"):
         check_signature(request, ACCOUNTS, REGION, now + timedelta(minutes=20))
-    with pytest.raises(Refused, match="invalid"):
+    with pytest.raises(Refusal, match="invalid"):
         check_signature(altered(request, authorization="OSS LTAI:abc="), ACCOUNTS, REGION, now)
 
 
@@ -191,7 +191,7 @@ def test_every_signed_header_counts(oss: OssStandIn, header: str) -> None:
     official(oss).put_object(put("a", b"1", forbid_overwrite=True, content_type="text/plain"))
     (request,) = oss.requests
     changed = altered(request, **{header: request.headers[header][:-1] + "X"})
-    with pytest.raises(Refused):
+    with pytest.raises(Refusal):
         check_signature(changed, ACCOUNTS, REGION, datetime.now(timezone.utc))
 
 
