@@ -87,12 +87,8 @@ class _JsonLine(logging.Formatter):
         }
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
-        return redact(_dump(line))
-
-
-def _dump(line: dict[str, object]) -> str:
-    options = orjson.OPT_NON_STR_KEYS
-    try:
-        return orjson.dumps(line, default=str, option=options).decode()
-    except (TypeError, ValueError):  # lone surrogates, huge integers: a log line is never worth an exception
-        return orjson.dumps({key: ascii(value) for key, value in line.items()}, option=options).decode()
+        try:
+            text = orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS)
+        except (TypeError, ValueError):  # lone surrogates, huge integers: a log line is never worth an exception
+            text = orjson.dumps({key: ascii(value) for key, value in line.items()}, option=orjson.OPT_NON_STR_KEYS)
+        return redact(text.decode())

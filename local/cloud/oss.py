@@ -20,7 +20,7 @@ from xml.sax.saxutils import escape
 
 from local.cloud.accounts import ACCOUNTS
 from local.cloud.oss_signature import check_signature
-from local.cloud.server import Fault, Refusal, Request, Response, StandIn
+from local.cloud.server import Refusal, Request, Response, StandIn
 from shared.errors import BadInput
 from shared.storage.base import ObjectInfo
 from shared.storage.directory import DirectoryStore
@@ -42,14 +42,6 @@ class OssStandIn(StandIn):
         self._region = region
         self._digests: dict[tuple[str, str], tuple[str, str, str]] = {}  # (bucket, key): (etag on disk, MD5, CRC64)
         self._busy = threading.Lock()
-
-    def lie_about_crc(self, times: int = 1) -> None:
-        """Store the next ``times`` uploads, but answer with a checksum that is not theirs."""
-
-        def lie(answer: Response) -> Response:
-            return replace(answer, headers={**answer.headers, "x-oss-hash-crc64ecma": "1"})
-
-        self.fail(Fault("alter", times, lambda request: request.method == "PUT", alter=lie))
 
     def answer(self, request: Request) -> Response:
         """Check the signature, then do what the request says."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cached_property
@@ -103,10 +104,9 @@ class OssStore:
         for _ in range(self._limits.attempts):
             try:
                 versioned = self._write(key, body, content_type, forbid_overwrite="true")
-            except _Taken:
-                same = self._holds(key, body)
-                if same is not None:
-                    return same
+            except _Taken:  # perhaps by our own write, whose answer was lost
+                with suppress(ObjectNotFound):  # deleted since
+                    return self.get(key) == body
                 continue
             if versioned:
                 raise BadSettings(
@@ -123,6 +123,7 @@ class OssStore:
 
     def get(self, key: str) -> bytes:
         """See ``ObjectStore.get``. The bytes are checked against the CRC-64 that OSS keeps of them."""
+        from alibabacloud_oss_v2.crc import Crc64
 
         def read(answer: Any, deadline: float) -> bytes:  # noqa: ANN401 - the SDK has no types
             pieces = []
@@ -132,7 +133,9 @@ class OssStore:
                     if time.monotonic() > deadline:
                         raise TimedOut(f"OSS sends {key} too slowly; try again", key=key)
             body = b"".join(pieces)
-            if answer.hash_crc64 not in {None, _crc64(body)}:
+            crc = Crc64(0)
+            crc.update(body)
+            if answer.hash_crc64 not in {None, str(crc.sum64())}:
                 raise Unavailable(f"{key} arrived damaged from OSS: its CRC-64 differs; try again", key=key)
             return body
 
@@ -140,8 +143,9 @@ class OssStore:
 
     def head(self, key: str) -> ObjectInfo | None:
         """See ``ObjectStore.head``."""
-        found = self._describe(key)
-        if found is None:
+        try:
+            found = self._call(key, "head_object", self._request("HeadObject", key))
+        except ObjectNotFound:
             return None
         try:
             age = (parsedate_to_datetime(found.headers["Date"]) - found.last_modified).total_seconds()
@@ -176,21 +180,6 @@ class OssStore:
         fields = {"body": body, "content_type": content_type, "forbid_overwrite": forbid_overwrite}
         answer = self._call(key, "put_object", self._request("PutObject", key, **fields))
         return bool(answer.version_id)
-
-    def _holds(self, key: str, body: bytes) -> bool | None:
-        """Tell whether the object is exactly ``body``, None if it is gone: the taken key may be our own lost write."""
-        found = self._describe(key)
-        if found is None:
-            return None
-        if found.hash_crc64 is None:
-            return self.get(key) == body
-        return bool(found.content_length == len(body) and found.hash_crc64 == _crc64(body))
-
-    def _describe(self, key: str) -> Any:  # noqa: ANN401 - the SDK's HeadObjectResult; it has no types
-        try:
-            return self._call(key, "head_object", self._request("HeadObject", key))
-        except ObjectNotFound:
-            return None
 
     def _call(
         self,
@@ -280,11 +269,3 @@ class OssStore:
         config.http_client = http
         config.retryer = sdk.retry.NopRetryer()
         return sdk.Client(config)
-
-
-def _crc64(body: bytes) -> str:
-    from alibabacloud_oss_v2.crc import Crc64
-
-    crc = Crc64(0)
-    crc.update(body)
-    return str(crc.sum64())
