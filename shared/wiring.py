@@ -167,7 +167,7 @@ class Relay:
                 f"SUBSCRIBERS_URL points to {_url(where)}, where nothing lies: put subscribers.json there",
                 setting="SUBSCRIBERS_URL",
             ) from error
-        found = read(body, self._env, self._guard.check_url)
+        found = read(body, self._env, self._guard.target)
         for subscriber in found.good:
             logs.protect(*subscriber.secrets, *subscriber.headers.values())
         return found

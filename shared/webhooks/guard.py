@@ -8,24 +8,25 @@ The ranges are spelled out here because Python 3.10's ``is_global`` is older tha
 
 from __future__ import annotations
 
-import queue
+import contextlib
 import re
 import socket
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
-from shared.errors import RetryableError, TargetRefused, TimedOut, Unavailable
+from shared.errors import TargetRefused, TimedOut, Unavailable
 from shared.settings import Network
 
 PUBLIC_PORTS = (443, 8443)
 
 _Address = IPv4Address | IPv6Address
 _Resolve = Callable[..., list[tuple[Any, ...]]]
-_Connect = Callable[[int, tuple[Any, ...], float], socket.socket]
+_SockAddr = tuple[Any, ...]
+_Connect = Callable[[_SockAddr, float], socket.socket]
 
 _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[^/?#@:\\%\[\]\x00-\x20\x7f]+)(?::(?P<port>[0-9]{1,5}))?"
@@ -38,32 +39,23 @@ _NUMERIC = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 _LOCALHOST = re.compile(r"(?:.*\.)?localhost(?:\.localdomain)?|ip6-(?:localhost|loopback)")
 _LONGEST_URL = 2048
 
-# IANA special-purpose registries; 224/4 and 240/4 are multicast and reserved, broadcast included.
-_PRIVATE_V4 = tuple(
+# IANA special-purpose registries. IPv4: 224/4 and 240/4 are multicast and reserved, broadcast included. IPv6: all but
+# the global unicast range 2000::/3, and the special parts of that.
+_PRIVATE = tuple(
     map(
-        IPv4Network,
+        ip_network,
         (
             *("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"),
             *("192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15"),
             *("198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4"),
+            *("::/3", "4000::/2", "8000::/1", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20"),
         ),
     )
 )
-_GLOBAL_V6 = IPv6Network("2000::/3")
-_PRIVATE_V6 = tuple(map(IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")))
 # Metadata services hand out credentials: no allowance opens them.
-_NEVER = tuple(map(ip_address, ("100.100.100.200", "169.254.169.254", "fd00:ec2::254")))
-
-_MAPPED = IPv6Network("::ffff:0:0/96")
-_EMBEDDING = (  # where an IPv4 address sits in an IPv6 one, as bits to shift right
-    (IPv6Network("::/96"), 0),  # IPv4-compatible
-    (IPv6Network("::ffff:0:0:0/96"), 0),  # IPv4-translated
-    (IPv6Network("64:ff9b::/96"), 0),  # NAT64
-    (IPv6Network("64:ff9b:1::/48"), 0),  # NAT64, local use
-    (IPv6Network("2002::/16"), 80),  # 6to4
-    (IPv6Network("2001::/32"), 64),  # Teredo: its server
-)
-_TEREDO = IPv6Network("2001::/32")
+_NEVER = tuple(map(ip_network, ("100.100.100.200/32", "169.254.169.254/32", "fd00:ec2::254/128")))
+# IPv6 addresses whose last 32 bits are an IPv4 address: compatible, translated, NAT64, NAT64 for local use.
+_EMBEDDING = tuple(map(ip_network, ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +84,7 @@ class Guard:
         allow: ``WEBHOOK_ALLOW_CIDRS``.
         deny: ``WEBHOOK_DENY_CIDRS``; wins over ``allow``.
         resolve: as ``socket.getaddrinfo``.
-        connect: opens a TCP connection to (family, socket address) within so many seconds.
+        connect: opens a TCP connection to a socket address within so many seconds.
     """
 
     def __init__(
@@ -107,12 +99,8 @@ class Guard:
         self._resolve = resolve
         self._connect = connect or _connect
 
-    def check_url(self, url: str) -> None:
-        """Judge a URL as far as it goes without a DNS query; raise ``TargetRefused``."""
-        self.target(url)
-
     def target(self, url: str) -> Target:
-        """Take a URL apart; raise ``TargetRefused`` for one that must not be dialled, whatever DNS will say."""
+        """Take a URL apart, without a lookup; raise ``TargetRefused`` if it must not be dialled, whatever DNS says."""
         match = _URL.fullmatch(url) if len(url) <= _LONGEST_URL else None
         if match is None:
             raise TargetRefused("url is no plain https URL (no user name, no fragment, nothing unescaped)")
@@ -142,39 +130,50 @@ class Guard:
             TimedOut: ``ends`` has passed.
         """
         answers = self._answers(target, ends)
-        for _family, sockaddr in answers:
+        for sockaddr in answers:
             self._judge(target, _address(sockaddr))
         error: OSError = TimeoutError()
-        for index, (family, sockaddr) in enumerate(answers):
+        for index, sockaddr in enumerate(answers):
             # A share of what is left for each, so that one dead address of several does not eat the deadline.
             share = (ends - time.monotonic()) / (len(answers) - index)
             if share <= 0:
                 break
             try:
-                return self._connect(family, sockaddr, share)
+                return self._connect(sockaddr, share)
             except OSError as failure:
                 error = failure
         if isinstance(error, TimeoutError):
             raise TimedOut(f"{target.host} does not accept connections in time") from error
         raise Unavailable(f"no connection to {target.host}: {error.strerror or 'failed'}") from error
 
-    def _answers(self, target: Target, ends: float) -> list[tuple[int, tuple[Any, ...]]]:
-        literal = _literal(target.host)
-        if literal is not None:
-            family = socket.AF_INET if literal.version == 4 else socket.AF_INET6  # noqa: PLR2004 - IPv4
-            return [(family, (str(literal), target.port))]
-        infos = _within(ends, target.host, lambda: self._resolve(target.host, target.port, type=socket.SOCK_STREAM))
-        if not infos:
+    def _answers(self, target: Target, ends: float) -> list[_SockAddr]:
+        """Look the name up, but wait no longer than ``ends``: the system's resolver knows no deadline."""
+        if _literal(target.host) is not None:
+            return [(target.host, target.port)]
+        found: list[list[tuple[Any, ...]]] = []
+
+        def look_up() -> None:
+            with contextlib.suppress(OSError, UnicodeError):
+                found.append(self._resolve(target.host, target.port, type=socket.SOCK_STREAM))
+
+        thread = threading.Thread(target=look_up, name="resolve", daemon=True)
+        thread.start()
+        thread.join(max(0.0, ends - time.monotonic()))
+        if thread.is_alive():
+            raise TimedOut(f"the name {target.host} was not resolved in time")
+        if not found:
+            raise Unavailable(f"the name {target.host} cannot be resolved now")
+        if not found[0]:
             raise Unavailable(f"the name {target.host} has no address now")
-        return [(info[0], info[4]) for info in infos]
+        return [info[4] for info in found[0]]
 
     def _judge(self, target: Target, address: _Address | None) -> None:
         meanings = () if address is None else _meanings(address)
-        if not meanings or any(_within_any(meaning, self._deny) or meaning in _NEVER for meaning in meanings):
+        if not meanings or any(_within_any(meaning, self._deny + _NEVER) for meaning in meanings):
             raise TargetRefused(f"{target.host} leads to an address that is never dialled")
         if all(_within_any(meaning, self._allow) for meaning in meanings):
             return
-        if not all(map(_is_public, meanings)):
+        if any(_within_any(meaning, _PRIVATE) for meaning in meanings):
             raise TargetRefused(
                 f"{target.host} does not lead to public addresses only; "
                 "correct the url, or add the range to WEBHOOK_ALLOW_CIDRS"
@@ -221,7 +220,7 @@ def _literal(host: str) -> _Address | None:
         return None
 
 
-def _address(sockaddr: tuple[Any, ...]) -> _Address | None:
+def _address(sockaddr: _SockAddr) -> _Address | None:
     """Return the address of a DNS answer; None for one with a zone (link-local by nature) or of another family."""
     address = _literal(str(sockaddr[0]))
     return None if isinstance(address, IPv6Address) and address.scope_id else address
@@ -229,24 +228,14 @@ def _address(sockaddr: tuple[Any, ...]) -> _Address | None:
 
 def _meanings(address: _Address) -> tuple[_Address, ...]:
     """Return the address, and every IPv4 address that it stands for or is relayed to."""
-    if isinstance(address, IPv4Address):
+    if isinstance(address, IPv4Address) or int(address) <= 1:  # :: and ::1 lie in ::/96 but stand for themselves
         return (address,)
-    value = int(address)
-    if address in _MAPPED:
-        return (IPv4Address(value & 0xFFFFFFFF),)
-    if value <= 1:  # :: and ::1 lie in ::/96 but stand for themselves
-        return (address,)
-    found: list[_Address] = [address]
-    found += [IPv4Address(value >> bits & 0xFFFFFFFF) for network, bits in _EMBEDDING if address in network]
-    if address in _TEREDO:
-        found.append(IPv4Address(~value & 0xFFFFFFFF))
-    return tuple(found)
-
-
-def _is_public(address: _Address) -> bool:
-    if isinstance(address, IPv4Address):
-        return not _within_any(address, _PRIVATE_V4)
-    return address in _GLOBAL_V6 and not _within_any(address, _PRIVATE_V6)
+    if address.ipv4_mapped:
+        return (address.ipv4_mapped,)
+    inside = [address.sixtofour, *(address.teredo or ())]  # Teredo: its server and its client
+    if _within_any(address, _EMBEDDING):
+        inside.append(IPv4Address(int(address) & 0xFFFFFFFF))
+    return (address, *filter(None, inside))
 
 
 def _within_any(address: _Address, networks: tuple[Network, ...]) -> bool:
@@ -257,33 +246,7 @@ def _default_port(scheme: str) -> int:
     return 443 if scheme == "https" else 80
 
 
-def _within(ends: float, host: str, lookup: Callable[[], list[tuple[Any, ...]]]) -> list[tuple[Any, ...]]:
-    """Return what ``lookup`` returns, but wait no longer than ``ends``: the system's resolver knows no deadline."""
-    results: queue.SimpleQueue[list[tuple[Any, ...]] | RetryableError] = queue.SimpleQueue()
-
-    def run() -> None:
-        try:
-            results.put(lookup())
-        except (OSError, UnicodeError):
-            results.put(Unavailable(f"the name {host} cannot be resolved now"))
-
-    threading.Thread(target=run, name="resolve", daemon=True).start()
-    try:
-        result = results.get(timeout=max(0.0, ends - time.monotonic()))
-    except queue.Empty:
-        raise TimedOut(f"the name {host} was not resolved in time") from None
-    if isinstance(result, RetryableError):
-        raise result
-    return result
-
-
-def _connect(family: int, sockaddr: tuple[Any, ...], timeout: float) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.settimeout(timeout)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.connect(sockaddr)
-    except BaseException:
-        sock.close()
-        raise
+def _connect(sockaddr: _SockAddr, timeout: float) -> socket.socket:
+    sock = socket.create_connection(sockaddr[:2], timeout)  # an address, not a name: nothing is looked up
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock

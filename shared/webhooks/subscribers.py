@@ -8,24 +8,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, TypeGuard
 
 import orjson
 
 from shared.errors import BadInput, PermanentError, SubscribersBroken
 from shared.webhooks.signing import check_secret
 
-EVENT_TYPES = (
-    "smarttag.job.succeeded",
-    "smarttag.job.failed",
-    "smarttag.job.processing",
-    "smarttag.job.submitted",
-)
-
+EVENT_TYPES = tuple(f"smarttag.job.{state}" for state in ("succeeded", "failed", "processing", "submitted"))
 FUNCTION_URL = re.compile(
     r"fc://(?P<service>[A-Za-z_][A-Za-z0-9_-]{0,127})(?:\.(?P<qualifier>[A-Za-z0-9_-]+))?/(?P<function>[A-Za-z_][A-Za-z0-9_-]{0,63})"
 )
@@ -46,7 +39,7 @@ _LONGEST_EXPRESSION = 2000
 
 @dataclass(frozen=True, slots=True)
 class Subscriber:
-    """One receiver, checked. ``secrets`` and ``headers`` are resolved, so its repr shows neither, nor the whole URL."""
+    """One receiver, checked. ``secrets`` and ``headers`` are resolved, so its repr shows neither, nor the URL."""
 
     id: str
     url: str = field(repr=False)  # may hold a token in its path
@@ -57,12 +50,6 @@ class Subscriber:
     payload: str = "thin"  # thin | full
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     enabled: bool = True
-
-    @property
-    def target(self) -> str:
-        """Where it is, for people: scheme and host, or the function."""
-        parts = urlsplit(self.url)
-        return self.url if parts.scheme == "fc" else f"{parts.scheme}://{parts.netloc}"
 
     def wants(self, event_type: str) -> bool:
         """Say whether the subscriber is enabled and one of its patterns matches the event type."""
@@ -77,7 +64,7 @@ class Subscriber:
         if self.when is None:
             return True
         found = self._search("when", self.when, summary)
-        return not (found is None or found is False or (isinstance(found, (str, list, dict)) and not found))
+        return found is not None and found is not False and not (isinstance(found, (str, list, dict)) and not found)
 
     def selected(self, summary: dict[str, Any]) -> Any:  # noqa: ANN401 - whatever the expression picks
         """Return what ``select`` picks out of the summary; the whole summary if there is no ``select``.
@@ -119,13 +106,13 @@ class Subscribers:
     broken: tuple[Broken, ...]
 
 
-def parse(body: bytes, env: Mapping[str, str], check_url: Callable[[str], None]) -> Subscribers:
+def parse(body: bytes, env: Mapping[str, str], check_url: Callable[[str], object]) -> Subscribers:
     """Read subscribers.json.
 
     Args:
         body: the file.
         env: where ``env:NAME`` secrets and header values are looked up.
-        check_url: raises a ``PermanentError`` for an http(s) URL that must not be dialled: ``Guard.check_url``.
+        check_url: raises a ``PermanentError`` for an http(s) URL that must not be dialled: ``Guard.target``.
 
     Raises:
         SubscribersBroken: the file as a whole cannot be read.
@@ -141,168 +128,108 @@ def parse(body: bytes, env: Mapping[str, str], check_url: Callable[[str], None])
     if not isinstance(entries, list):
         raise SubscribersBroken('SUBSCRIBERS_URL has no list of "subscribers"; correct the file')
 
+    names = [entry["id"] if _has_id(entry) else f"#{position}" for position, entry in enumerate(entries, 1)]
+    times = Counter(names)
     good: list[Subscriber] = []
-    broken: list[Broken] = []
-    names = [_name(entry, position) for position, entry in enumerate(entries, 1)]
-    for name, times in Counter(names).items():
-        if times > 1:
-            broken.append(Broken(name, f"{times} subscribers have this id; give each its own"))
+    broken = [
+        Broken(name, f"{times[name]} subscribers have this id; give each its own") for name in times if times[name] > 1
+    ]
     for name, entry in zip(names, entries, strict=True):
-        if any(fault.id == name for fault in broken):
+        if times[name] > 1:
             continue
-        try:
-            good.append(_subscriber(entry, env, check_url))
-        except PermanentError as error:
-            broken.append(Broken(name, error.message))
+        faults = list(_faults(entry, env, check_url)) if isinstance(entry, dict) else ["is no JSON object"]
+        if faults:
+            broken.append(Broken(name, "; ".join(faults)))
+        else:
+            good.append(_subscriber(entry, env))
     return Subscribers(tuple(good), tuple(broken))
 
 
-def _name(entry: object, position: int) -> str:
+def _subscriber(entry: dict[str, Any], env: Mapping[str, str]) -> Subscriber:
+    """Take over an entry without faults."""
+    taken = dict(entry)
+    taken["secrets"] = tuple(_resolved(text, env) for text in entry["secrets"])
+    taken["headers"] = {name: _resolved(text, env) for name, text in entry.get("headers", {}).items()}
+    if "events" in entry:
+        taken["events"] = tuple(entry["events"])
+    return Subscriber(**taken)
+
+
+def _faults(entry: dict[str, Any], env: Mapping[str, str], check_url: Callable[[str], object]) -> Iterator[str]:
+    """Yield all that a person has to correct, so that it can be corrected at once."""
+    unknown = sorted(entry.keys() - Subscriber.__slots__)
+    if unknown:
+        yield f"unknown fields {', '.join(ascii(name[:40]) for name in unknown)}"
+    if not _has_id(entry):
+        yield "id is not 1 to 64 characters of A-Z, a-z, 0-9, _ and -"
+    yield from _url_faults(entry.get("url"), check_url)
+    yield from _secrets_faults(entry.get("secrets"), env)
+    if "events" in entry:
+        yield from _events_faults(entry["events"])
+    for name in ("when", "select"):
+        if entry.get(name) is not None:
+            yield from _expression_faults(name, entry[name])
+    if entry.get("payload", "thin") not in ("thin", "full"):
+        yield "payload is neither thin nor full"
+    yield from _headers_faults(entry.get("headers", {}), env)
+    if not isinstance(entry.get("enabled", True), bool):
+        yield "enabled is neither true nor false"
+
+
+def _has_id(entry: object) -> bool:
     name = entry.get("id") if isinstance(entry, dict) else None
-    return name if isinstance(name, str) and _ID.fullmatch(name) else f"#{position}"
+    return isinstance(name, str) and _ID.fullmatch(name) is not None
 
 
-def _subscriber(entry: object, env: Mapping[str, str], check_url: Callable[[str], None]) -> Subscriber:
-    if not isinstance(entry, dict):
-        raise BadInput("is no JSON object")
-    return _Reader(entry, env, check_url).subscriber()
+def _url_faults(url: object, check_url: Callable[[str], object]) -> Iterator[str]:
+    if not isinstance(url, str) or not url:
+        yield "url is missing or no text"
+    elif url.startswith("fc:"):
+        if not FUNCTION_URL.fullmatch(url):
+            yield "url is not of the form fc://service.qualifier/function"
+    else:
+        yield from _refusal(check_url, url)
 
 
-class _Reader:
-    """Reads one entry and collects its faults, so that a person corrects them all at once."""
+def _secrets_faults(secrets: object, env: Mapping[str, str]) -> Iterator[str]:
+    if not _are_texts(secrets):
+        yield "secrets is no list of at least one text"
+        return
+    for position, text in enumerate(secrets, 1):
+        for fault in _unset(text, env) or _refusal(check_secret, _resolved(text, env)):
+            yield f"secret {position}: {fault}"
 
-    def __init__(self, entry: dict[str, Any], env: Mapping[str, str], check_url: Callable[[str], None]) -> None:
-        self._entry = entry
-        self._env = env
-        self._check_url = check_url
-        self._faults: list[str] = []
 
-    def subscriber(self) -> Subscriber:
-        unknown = sorted(self._entry.keys() - Subscriber.__slots__)
-        if unknown:
-            self._faults.append(f"unknown fields {', '.join(ascii(name[:40]) for name in unknown)}")
-        read = Subscriber(
-            id=self._id(),
-            url=self._url(),
-            secrets=self._secrets(),
-            events=self._events(),
-            when=self._expression("when"),
-            select=self._expression("select"),
-            payload=self._payload(),
-            headers=self._headers(),
-            enabled=self._enabled(),
-        )
-        if self._faults:
-            raise BadInput("; ".join(self._faults))
-        return read
+def _events_faults(patterns: object) -> Iterator[str]:
+    if not _are_texts(patterns):
+        yield "events is no list of at least one text"
+        return
+    for pattern in patterns:
+        # A pattern that matches nothing is a slip of the pen that would silence the subscriber for ever.
+        if not _PATTERN.fullmatch(pattern) or not any(fnmatchcase(known, pattern) for known in EVENT_TYPES):
+            yield f"event pattern {pattern[:64]!a} matches none of {', '.join(EVENT_TYPES)}"
 
-    def _id(self) -> str:
-        name = self._entry.get("id")
-        if isinstance(name, str) and _ID.fullmatch(name):
-            return name
-        self._faults.append("id is not 1 to 64 characters of A-Z, a-z, 0-9, _ and -")
-        return ""
 
-    def _url(self) -> str:
-        url = self._entry.get("url")
-        if not isinstance(url, str) or not url:
-            self._faults.append("url is missing or no text")
-            return ""
-        if url.startswith("fc:"):
-            if not FUNCTION_URL.fullmatch(url):
-                self._faults.append("url is not of the form fc://service.qualifier/function")
+def _headers_faults(headers: object, env: Mapping[str, str]) -> Iterator[str]:
+    if not isinstance(headers, dict):
+        yield "headers is no object of names and texts"
+        return
+    for name, text in headers.items():
+        shown = f"header {name[:64]!a}"
+        if not _HEADER_NAME.fullmatch(name) or _RESERVED.fullmatch(name):
+            yield f"{shown} is no header name, or one that is not yours to set"
+        elif not isinstance(text, str) or not _HEADER_VALUE.fullmatch(_resolved(text, env)):
+            yield f"{shown} has a value that is no line of printable ASCII"
         else:
-            try:
-                self._check_url(url)
-            except PermanentError as error:
-                self._faults.append(error.message)
-        return url
-
-    def _secrets(self) -> tuple[str, ...]:
-        secrets = []
-        for position, text in enumerate(self._texts("secrets"), 1):
-            secret = self._resolved(text, f"secret {position}")
-            if secret:
-                try:
-                    check_secret(secret)
-                except BadInput as error:
-                    self._faults.append(f"secret {position}: {error.message}")
-                secrets.append(secret)
-        return tuple(secrets)
-
-    def _events(self) -> tuple[str, ...]:
-        if "events" not in self._entry:
-            return ("smarttag.job.*",)
-        patterns = self._texts("events")
-        for pattern in patterns:
-            # A pattern that matches nothing is a slip of the pen that would silence the subscriber for ever.
-            if not _PATTERN.fullmatch(pattern) or not any(fnmatchcase(known, pattern) for known in EVENT_TYPES):
-                self._faults.append(f"event pattern {pattern[:64]!a} matches none of {', '.join(EVENT_TYPES)}")
-        return patterns
-
-    def _expression(self, name: str) -> str | None:
-        text = self._entry.get(name)
-        if text is None:
-            return None
-        if not isinstance(text, str) or not 0 < len(text) <= _LONGEST_EXPRESSION:
-            self._faults.append(f"{name} is no JMESPath expression of up to {_LONGEST_EXPRESSION} characters")
-            return None
-        fault = _jmespath_fault(text)
-        if fault:
-            self._faults.append(f"{name} is no valid JMESPath: {fault}")
-        return text
-
-    def _payload(self) -> str:
-        payload = self._entry.get("payload", "thin")
-        if payload not in ("thin", "full"):
-            self._faults.append("payload is neither thin nor full")
-            return "thin"
-        return str(payload)
-
-    def _headers(self) -> dict[str, str]:
-        given = self._entry.get("headers", {})
-        if not isinstance(given, dict):
-            self._faults.append("headers is no object of names and texts")
-            return {}
-        headers = {}
-        for name, text in given.items():
-            shown = f"header {name[:64]!a}"
-            value = self._resolved(text, shown) if isinstance(text, str) else None
-            if not _HEADER_NAME.fullmatch(name) or _RESERVED.fullmatch(name):
-                self._faults.append(f"{shown} is no header name, or one that is not yours to set")
-            elif not isinstance(text, str) or (value is not None and not _HEADER_VALUE.fullmatch(value)):
-                self._faults.append(f"{shown} has a value that is no line of printable ASCII")
-            elif value is not None:
-                headers[name] = value
-        if len({name.lower() for name in given}) < len(given):
-            self._faults.append("headers names one header twice")
-        return headers
-
-    def _enabled(self) -> bool:
-        enabled = self._entry.get("enabled", True)
-        if not isinstance(enabled, bool):
-            self._faults.append("enabled is neither true nor false")
-        return enabled is True
-
-    def _texts(self, name: str) -> tuple[str, ...]:
-        texts = self._entry.get(name)
-        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts) or not texts:
-            self._faults.append(f"{name} is no list of at least one text")
-            return ()
-        return tuple(texts)
-
-    def _resolved(self, text: str, what: str) -> str | None:
-        """Return the text, or what the environment holds where it says ``env:NAME``."""
-        match = _ENV.fullmatch(text)
-        if match is None:
-            return text
-        value = self._env.get(match["name"], "").strip()
-        if not value:
-            self._faults.append(f"{what}: environment variable {match['name']} is not set")
-        return value or None
+            yield from (f"{shown}: {fault}" for fault in _unset(text, env))
+    if len({name.lower() for name in headers}) < len(headers):
+        yield "headers names one header twice"
 
 
-def _jmespath_fault(expression: str) -> str | None:
+def _expression_faults(name: str, expression: object) -> Iterator[str]:
+    if not isinstance(expression, str) or not 0 < len(expression) <= _LONGEST_EXPRESSION:
+        yield f"{name} is no JMESPath expression of up to {_LONGEST_EXPRESSION} characters"
+        return
     import jmespath
     from jmespath.exceptions import JMESPathError
     from jmespath.functions import Functions
@@ -310,10 +237,33 @@ def _jmespath_fault(expression: str) -> str | None:
     try:
         nodes = [jmespath.compile(expression).parsed]
     except (JMESPathError, ValueError, RecursionError) as error:
-        return " ".join(str(error).split())[:200]
+        yield f"{name} is no valid JMESPath: {' '.join(str(error).split())[:200]}"
+        return
     while nodes:  # the library itself notices an unknown function only when it is called
         node = nodes.pop()
         if node["type"] == "function_expression" and node["value"] not in Functions.FUNCTION_TABLE:
-            return f"there is no function {node['value'][:40]!a}"
+            yield f"{name} is no valid JMESPath: there is no function {node['value'][:40]!a}"
         nodes += [child for child in node["children"] if isinstance(child, dict)]
-    return None
+
+
+def _are_texts(given: object) -> TypeGuard[list[str]]:
+    return isinstance(given, list) and bool(given) and all(isinstance(text, str) for text in given)
+
+
+def _resolved(text: str, env: Mapping[str, str]) -> str:
+    """Return the text, or what the environment holds where it says ``env:NAME``: nothing if that is not set."""
+    match = _ENV.fullmatch(text)
+    return env.get(match["name"], "").strip() if match else text
+
+
+def _unset(text: str, env: Mapping[str, str]) -> list[str]:
+    unset = _ENV.fullmatch(text) and not _resolved(text, env)
+    return [f"environment variable {text.removeprefix('env:')} is not set"] if unset else []
+
+
+def _refusal(check: Callable[[str], object], text: str) -> list[str]:
+    try:
+        check(text)
+    except PermanentError as error:
+        return [error.message]
+    return []

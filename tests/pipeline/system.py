@@ -128,7 +128,7 @@ def system(root: Path, jobs: Mapping[str, bytes], *, allow: tuple[Network, ...])
         deliveries = Deliveries(
             store,
             f"oss://{BUCKET}/out",
-            lambda: subscribers.parse(body, {}, guard.check_url),
+            lambda: subscribers.parse(body, {}, guard.target),
             QuickSender(guard),
             clock=lambda: clock["system"].now,
             rng=random.Random(1),

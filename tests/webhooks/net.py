@@ -25,7 +25,7 @@ class Lead:
         self.lookups.append(host)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (PUBLIC, port))]
 
-    def connect(self, _family: int, sockaddr: tuple[Any, ...], timeout: float) -> socket.socket:
+    def connect(self, sockaddr: tuple[Any, ...], timeout: float) -> socket.socket:
         self.dialled.append(sockaddr)
         return socket.create_connection(("127.0.0.1", self._port), timeout)
 

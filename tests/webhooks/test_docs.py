@@ -93,7 +93,7 @@ def test_the_example_body_has_the_shape_of_the_real_one() -> None:
 
 def test_the_example_subscribers_are_good() -> None:
     env = dict.fromkeys(("CMS_WEBHOOK_SECRET", "REVIEW_WEBHOOK_SECRET", "INDEXER_WEBHOOK_SECRET"), SECRET)
-    subscribers = parse(sample("json", 1).encode(), {**env, "REVIEW_TOKEN": "Bearer x"}, Guard().check_url)
+    subscribers = parse(sample("json", 1).encode(), {**env, "REVIEW_TOKEN": "Bearer x"}, Guard().target)
     assert not subscribers.broken
     assert [subscriber.id for subscriber in subscribers.good] == ["cms", "review-desk", "indexer"]
 
@@ -107,7 +107,7 @@ def test_the_examples_of_when_are_good() -> None:
         for number, expression in enumerate(expressions)
     ]
     body = orjson.dumps({"version": 1, "subscribers": entries})
-    subscribers = parse(body, {}, Guard().check_url)
+    subscribers = parse(body, {}, Guard().target)
     assert not subscribers.broken
     summary = orjson.loads(summarise((ROOT / "local" / "recorded" / "documented.json").read_bytes(), JOB).to_json())
     assert [subscriber.matches(summary) for subscriber in subscribers.good] == [False, True, False, False]

@@ -42,7 +42,7 @@ class Net:
             for answer in self.names[host]
         ]
 
-    def connect(self, _family: int, sockaddr: tuple[Any, ...], _timeout: float) -> socket.socket:
+    def connect(self, sockaddr: tuple[Any, ...], _timeout: float) -> socket.socket:
         self.dialled.append(sockaddr)
         if sockaddr[0] in self.failures:
             raise self.failures[sockaddr[0]]
@@ -219,7 +219,7 @@ def test_the_table_is_long_enough() -> None:
 def test_refused_at_configuration_time_and_at_send_time_before_any_lookup(url: str) -> None:
     net = Net()
     with pytest.raises(TargetRefused):
-        net.guard().check_url(url)
+        net.guard().target(url)
     with pytest.raises(TargetRefused):
         dial(net.guard(), url)
     assert (net.lookups, net.dialled) == ([], [])
@@ -228,7 +228,7 @@ def test_refused_at_configuration_time_and_at_send_time_before_any_lookup(url: s
 @pytest.mark.parametrize("answers", ANSWERS, ids=" ".join)
 def test_a_name_with_any_answer_that_is_not_public_is_refused_before_any_connection(answers: list[str]) -> None:
     net = Net({"cms.example.com": answers})
-    net.guard().check_url("https://cms.example.com/")
+    net.guard().target("https://cms.example.com/")
     with pytest.raises(TargetRefused) as caught:
         dial(net.guard(), "https://cms.example.com/")
     assert (net.lookups, net.dialled) == (["cms.example.com"], [])
@@ -252,7 +252,7 @@ def test_a_public_name_is_looked_up_once_and_the_judged_address_is_dialled(
     url: str, host: str, address: str, port: int
 ) -> None:
     net = Net({host: [address]})
-    net.guard().check_url(url)
+    net.guard().target(url)
     dial(net.guard(), url)
     assert net.lookups == [host]
     assert net.dialled == [(address, port)]
@@ -330,7 +330,7 @@ def test_what_the_operator_allows_and_denies(allow: list[str], deny: list[str], 
     )
     guard = net.guard(tuple(allow), tuple(deny))
     if passes:
-        guard.check_url(url)
+        guard.target(url)
         dial(guard, url)
     else:
         with pytest.raises(TargetRefused):
@@ -379,7 +379,7 @@ def test_any_text_is_refused_or_becomes_one_plain_target(url: str) -> None:
 
 def refused(url: str) -> bool:
     try:
-        Net().guard().check_url(url)
+        Net().guard().target(url)
     except TargetRefused:
         return True
     return False
@@ -431,7 +431,7 @@ def test_when_nobody_answers_no_address_is_told(failure: OSError, error: type[Ex
 def test_several_addresses_share_the_time_that_is_left() -> None:
     shares: list[float] = []
 
-    def connect(_family: int, _sockaddr: tuple[Any, ...], timeout: float) -> socket.socket:
+    def connect(_sockaddr: tuple[Any, ...], timeout: float) -> socket.socket:
         shares.append(timeout)
         raise TimeoutError
 
