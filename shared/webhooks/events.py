@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Callable
 from typing import Any
 
@@ -56,12 +57,7 @@ def make_body(event: dict[str, Any], subscriber: Subscriber, summary: Callable[[
         return None
     if subscriber.payload == "full" or subscriber.select is not None:
         event = {**event, "data": {**event["data"], "summary": subscriber.selected(summary())}}
-    return canonical(event)
-
-
-def canonical(value: dict[str, Any]) -> bytes:
-    """Return the one JSON form of ``value``."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(event, option=orjson.OPT_SORT_KEYS)
 
 
 def headline(summary: dict[str, Any]) -> dict[str, Any]:
@@ -74,7 +70,7 @@ def headline(summary: dict[str, Any]) -> dict[str, Any]:
     counts = {name: len(summary[name]) for name in ("persons", "tags", "concepts", "chapters", "alerts", "warnings")}
     counts["speechSegments"] = transcript["segments"] if transcript else 0
     counts["screenTexts"] = screen["distinct"] if screen else 0
-    named = [person for person in summary["persons"] if person["category"] != "unknown"]
+    persons = [person for person in summary["persons"] if person["category"] != "unknown"][:_LISTED]
     best = summary["classifications"][:1]
     return {
         "title": summary["title"] and cut(summary["title"], 500),
@@ -83,19 +79,11 @@ def headline(summary: dict[str, Any]) -> dict[str, Any]:
         "durationMs": media["durationMs"],
         "counts": counts,
         "persons": [
-            {
-                "name": cut(person["name"], 200),
-                "category": cut(person["category"], 100),
-                "sensitive": person["sensitive"],
-                "seenMs": person["seenMs"],
-            }
-            for person in named[:_LISTED]
+            {**_cut(person, name=200, category=100), "sensitive": person["sensitive"], "seenMs": person["seenMs"]}
+            for person in persons
         ],
-        "alerts": [
-            {"kind": cut(alert["kind"], 100), "name": cut(alert["name"], 200), "detail": cut(alert["detail"], 300)}
-            for alert in summary["alerts"][:_LISTED]
-        ],
-        "classification": {part: cut(best[0][part], 100) for part in ("category1", "category2")} if best else None,
+        "alerts": [_cut(alert, kind=100, name=200, detail=300) for alert in summary["alerts"][:_LISTED]],
+        "classification": _cut(best[0], category1=100, category2=100) if best else None,
     }
 
 
@@ -106,15 +94,16 @@ def output(job_id: str, output_url: str) -> dict[str, str]:
     return {what: base + keys.artifact(job_id, name) for what, name in names.items()}
 
 
+def _cut(row: dict[str, Any], **most: int) -> dict[str, str]:
+    return {name: cut(row[name], size) for name, size in most.items()}
+
+
 def cut(text: str, most: int) -> str:
     """Return the longest beginning of ``text`` that takes at most ``most`` bytes as JSON, cut ones ending in ``…``."""
-    if len(text) * 6 <= most or len(orjson.dumps(text[:most])) - 2 <= most >= len(text):
+
+    def size(length: int) -> int:
+        return len(orjson.dumps(text[:length])) - 2
+
+    if size(len(text)) <= most:
         return text
-    low, high = 0, min(len(text), most)
-    while low < high:
-        middle = (low + high + 1) // 2
-        if len(orjson.dumps(text[:middle])) - 2 <= most - len("…".encode()):
-            low = middle
-        else:
-            high = middle - 1
-    return text[:low] + "…"
+    return text[: bisect_right(range(most + 1), most - len("…".encode()), key=size) - 1] + "…"

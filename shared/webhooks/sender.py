@@ -11,9 +11,9 @@ import io
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -51,19 +51,8 @@ class Attempt:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    status: int
-    body: bytes
-    retry_after: str | None = None
-
-
-class Call(Protocol):
-    """Calls a function and returns its answer, or raises a ``RelayError``: ``Invoker.call``."""
-
-    def __call__(self, service: str, qualifier: str | None, function: str, payload: bytes, timeout: float) -> bytes:
-        """Call ``function`` and wait ``timeout`` seconds at most."""
-        ...
+Call = Callable[[str, "str | None", str, bytes, float], bytes]  # ``Invoker.call``
+_Answer = tuple[int, bytes, "str | None"]  # status, the beginning of the body, Retry-After
 
 
 class Sender:
@@ -112,37 +101,33 @@ class Sender:
                 "webhook-timestamp": str(timestamp),
                 "webhook-signature": signature,
             }
-            answer = self._deliver(subscriber.url, headers, body, started + deadline)
+            status, beginning, retry_after = self._deliver(subscriber.url, headers, body, started + deadline)
         except RelayError as error:
-            status = error.fields.get("status")
+            known = error.fields.get("status")
             return Attempt(
                 kind="refused" if isinstance(error, TargetRefused) else "failed",
-                status=status if isinstance(status, int) else None,
+                status=known if isinstance(known, int) else None,
                 duration_ms=_since(started),
                 retry_after=error.retry_after if isinstance(error, RetryableError) else None,
                 error=error.message,
             )
-        secrets = (*subscriber.secrets, *subscriber.headers.values(), *signature.split())
-        kind = "delivered" if 200 <= answer.status < 300 else "gone" if answer.status == _GONE else "failed"  # noqa: PLR2004 - 2xx
-        return Attempt(
-            kind=kind,
-            status=answer.status,
-            duration_ms=_since(started),
-            excerpt=_excerpt(answer.body, secrets),
-            retry_after=None if kind == "delivered" else _seconds(answer.retry_after, self._now()),
-            error=None if kind == "delivered" else f"answered {answer.status}",
-        )
+        excerpt = _excerpt(beginning, (*subscriber.secrets, *subscriber.headers.values(), *signature.split()))
+        if 200 <= status < 300:  # noqa: PLR2004 - 2xx
+            return Attempt("delivered", status, _since(started), excerpt)
+        kind = "gone" if status == _GONE else "failed"
+        return Attempt(kind, status, _since(started), excerpt, _seconds(retry_after, self._now()), f"answered {status}")
 
-    def _deliver(self, url: str, headers: Mapping[str, str], body: bytes, ends: float) -> _Answer:
+    def _deliver(self, url: str, headers: dict[str, str], body: bytes, ends: float) -> _Answer:
         function = FUNCTION_URL.fullmatch(url)
         if function is None:
             return self._post(url, headers, body, ends)
         if self._call is None:
             raise TargetRefused("fc:// targets need FC_ACCOUNT_ID and FC_REGION, as on Function Compute")
-        payload = orjson.dumps({"headers": dict(headers), "body": body.decode()})
-        return _Answer(200, self._call(**function.groupdict(), payload=payload, timeout=ends - time.monotonic()))
+        payload = orjson.dumps({"headers": headers, "body": body.decode()})
+        where = (function["service"], function["qualifier"], function["function"])
+        return 200, self._call(*where, payload, ends - time.monotonic()), None
 
-    def _post(self, url: str, headers: Mapping[str, str], body: bytes, ends: float) -> _Answer:
+    def _post(self, url: str, headers: dict[str, str], body: bytes, ends: float) -> _Answer:
         from http.client import HTTPConnection
 
         target = self._guard.target(url)
@@ -163,13 +148,12 @@ class Sender:
                 read += _PIECE
             if response.length and read < MOST_READ:
                 raise Unavailable(f"the answer {response.status} broke off")
-            return _Answer(response.status, beginning, response.getheader("retry-after"))
+            return response.status, beginning, response.getheader("retry-after")
 
     def _tls(self) -> ssl.SSLContext:
         """Return the one context: reading the certificate authorities costs more than a whole delivery."""
         with self._lock:
-            if self._context is None:
-                self._context = _default_context()
+            self._context = self._context or _default_context()
             return self._context
 
 
@@ -260,8 +244,7 @@ def _seconds(retry_after: str | None, now: float) -> float | None:
 def _excerpt(body: bytes, secrets: tuple[str, ...]) -> str:
     """Return the printable beginning of an answer, without what a receiver that echoes would give away."""
     text = body.decode(errors="replace")
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "[redacted]")
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "[redacted]")
     printable = "".join(letter if letter.isprintable() else " " for letter in text)
     return " ".join(printable.split())[:_EXCERPT]
