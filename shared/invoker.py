@@ -10,29 +10,21 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
-from ipaddress import ip_address
 from pathlib import PurePath
-from typing import Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from shared.credentials import Credentials
-from shared.errors import (
-    AccessRefused,
-    BadInput,
-    BadSettings,
-    PermanentError,
-    RelayError,
-    Throttled,
-    TimedOut,
-    Unavailable,
-)
+from shared.errors import AccessRefused, PermanentError, RelayError, Throttled, TimedOut, Unavailable
 from shared.settings import HandOff
 
+if TYPE_CHECKING:
+    import requests
+
 _CONNECT_SECONDS = 5.0
-_TASK_ID = re.compile(r"[A-Za-z_-][A-Za-z0-9_-]{0,127}")
 _CODE = re.compile(r"[A-Za-z0-9_./-]{1,80}")
 
 
@@ -45,18 +37,12 @@ class Invoker:
     """Invokes functions by the API of 2016-08-15.
 
     Args:
-        endpoint: see ``endpoint``; plain http for loopback only.
+        endpoint: ``INVOKE_ENDPOINT``, or see ``endpoint``.
         credentials: read at every call, because they rotate.
-
-    Raises:
-        BadSettings: the endpoint is neither.
     """
 
     def __init__(self, endpoint: str, credentials: Callable[[], Credentials]) -> None:
-        parts = urlsplit(endpoint)
-        if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
-            raise BadSettings("the endpoint of Function Compute must be https://; plain http is for loopback only")
-        self._endpoint = endpoint.rstrip("/")
+        self._endpoint = endpoint
         self._credentials = credentials
 
     def hand_off(self, target: HandOff, payload: bytes, task_id: str, timeout: float = 10.0) -> bool:
@@ -76,37 +62,32 @@ class Invoker:
             Throttled, TimedOut, Unavailable: worth retrying with the same ``task_id``.
             AccessRefused, PermanentError: not allowed, no such function, or too large.
         """
-        if not _TASK_ID.fullmatch(task_id):
-            raise BadInput(f"{task_id[:140]!a} is no task ID of Function Compute", taskId=ascii(task_id[:140]))
         headers = {
             "x-fc-invocation-type": "Async",
             "x-fc-stateful-async-invocation-id": task_id,
             "x-fc-async-task-id": task_id,  # its name in FC 3.0
         }
         try:
-            self._invoke(target.service, target.qualifier, target.function, payload, headers, timeout)
+            self.call(target.service, target.qualifier, target.function, payload, timeout, headers)
         except _AlreadyAccepted:
             return False
         return True
 
-    def call(self, service: str, qualifier: str | None, function: str, payload: bytes, timeout: float) -> bytes:
+    def call(
+        self,
+        service: str,
+        qualifier: str | None,
+        function: str,
+        payload: bytes,
+        timeout: float,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
         """Invoke a function, wait for it, and return what it returned.
 
         Raises:
             Throttled, TimedOut, Unavailable: worth retrying; a function that failed is ``Unavailable``.
             AccessRefused, PermanentError: not allowed, no such function, or too large.
         """
-        return self._invoke(service, qualifier, function, payload, {}, timeout)
-
-    def _invoke(
-        self,
-        service: str,
-        qualifier: str | None,
-        function: str,
-        payload: bytes,
-        headers: Mapping[str, str],
-        timeout: float,
-    ) -> bytes:
         if timeout <= 0:
             raise TimedOut(f"no time was left to call {service}/{function}")
         credentials = self._credentials()
@@ -117,7 +98,9 @@ class Invoker:
             securityToken=credentials.security_token,
             Timeout=timeout,
         )
-        answer = client.invoke_function(service, function, payload=payload, headers=dict(headers), qualifier=qualifier)
+        answer = client.invoke_function(
+            service, function, payload=payload, headers=dict(headers or {}), qualifier=qualifier
+        )
         return bytes(answer.data)
 
 
@@ -146,16 +129,10 @@ def _client_class() -> Any:  # noqa: ANN401 - the SDK has no types
         def _do_request(self, method: str, path: str, headers: dict[str, str], body: bytes) -> requests.Response:
             with requests.Session() as session:
                 session.trust_env = False  # no proxy, and no .netrc that would replace our authorization
-                timeouts = (min(_CONNECT_SECONDS, self.timeout), self.timeout)
+                waits = (min(_CONNECT_SECONDS, self.timeout), self.timeout)
+                url = self.endpoint + path
                 try:
-                    answer = session.request(
-                        method,
-                        self.endpoint + path,
-                        headers=headers,
-                        data=body,
-                        timeout=timeouts,
-                        allow_redirects=False,
-                    )
+                    answer = session.request(method, url, None, body, headers, timeout=waits, allow_redirects=False)
                 # Not chained: the cause carries the request, authorization header included.
                 except requests.Timeout:
                     raise TimedOut(f"Function Compute did not answer {_function(path)} in time") from None
@@ -163,7 +140,7 @@ def _client_class() -> Any:  # noqa: ANN401 - the SDK has no types
                     raise Unavailable(
                         f"Function Compute could not be reached for {_function(path)} ({type(error).__name__})"
                     ) from None
-            failure = _failure(answer.status_code, answer.headers, answer.content, _function(path))
+            failure = _failure(answer, _function(path))
             if failure is not None:
                 raise failure
             return answer
@@ -171,21 +148,20 @@ def _client_class() -> Any:  # noqa: ANN401 - the SDK has no types
     return Client
 
 
-def _failure(status: int, headers: Mapping[str, str], body: bytes, function: str) -> RelayError | None:
+def _failure(answer: requests.Response, function: str) -> RelayError | None:
     """Return what an answer means if it is not success. Only codes are repeated: messages may quote what was signed."""
-    success = 200 <= status < 300  # noqa: PLR2004 - 2xx
-    kind = headers.get("x-fc-error-type")
-    if success and not kind:
-        return None
-    code = _code(kind or _error_code(body))
-    request = _code(headers.get("x-fc-request-id"))
+    status = answer.status_code
+    kind = answer.headers.get("x-fc-error-type")
     error: type[RelayError]
-    if success:
+    if answer.ok and status < 300 and not kind:  # noqa: PLR2004 - 2xx
+        return None
+    if kind and answer.ok:
         error, meaning = Unavailable, "the function failed; see its log"
     elif status >= 500:  # noqa: PLR2004 - 5xx
         error, meaning = Unavailable, "Function Compute failed"
     else:
         error, meaning = _MEANINGS.get(status, (PermanentError, "not accepted; check that the function exists"))
+    code, request = _code(kind or _error_code(answer.content)), _code(answer.headers.get("x-fc-request-id"))
     return error(
         f"{function}: {meaning} (status {status}, {code}, request {request})",
         function=function,
@@ -195,17 +171,14 @@ def _failure(status: int, headers: Mapping[str, str], body: bytes, function: str
     )
 
 
-def _error_code(body: bytes) -> str | None:
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    code = document.get("ErrorCode") if isinstance(document, dict) else None
-    return code if isinstance(code, str) else None
+def _error_code(body: bytes) -> object:
+    with suppress(orjson.JSONDecodeError, AttributeError):
+        return orjson.loads(body).get("ErrorCode")
+    return None
 
 
-def _code(text: str | None) -> str:
-    return text if text and _CODE.fullmatch(text) else "unknown"
+def _code(text: object) -> str:
+    return text if isinstance(text, str) and _CODE.fullmatch(text) else "unknown"
 
 
 def _function(path: str) -> str:
@@ -216,10 +189,3 @@ def _function(path: str) -> str:
 
 def _is_not_from_sdk(record: logging.LogRecord) -> bool:
     return PurePath(record.pathname).parent.name != "fc2"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
