@@ -8,7 +8,6 @@ text if it is text/*, JSON, XML or a form.
 from __future__ import annotations
 
 import base64
-import binascii
 import datetime as dt
 import json
 import re
@@ -19,7 +18,7 @@ from urllib.parse import parse_qsl
 from local.cloud.server import Refusal, Request, Response
 
 _TEXT = re.compile(r"text/.*|application/(json|xml|javascript|x-www-form-urlencoded|[^;]+\+(json|xml))", re.IGNORECASE)
-_NOT_SETTABLE = {"connection", "content-length", "date", "server"}
+_NOT_SETTABLE = re.compile(r"connection|content-length|date|server|x-fc-.*", re.IGNORECASE)
 _HEADERS_LIMIT, _TARGET_LIMIT, _BODY_LIMIT = 8 * 1024, 4 * 1024, 32 * 1024 * 1024
 
 
@@ -79,11 +78,13 @@ def to_response(payload: bytes) -> Response:
     status, headers = answer["statusCode"], answer.get("headers") or {}
     if not isinstance(status, int) or not 100 <= status <= 599 or not _are_headers(headers):  # noqa: PLR2004 - HTTP's range
         return refuse(Refusal(502, "BadResponse", "statusCode is no HTTP status, or headers are no short texts"))
+    content = answer.get("body", "")
+    text = content if isinstance(content, str) else json.dumps(content)
     try:
-        body = _answer_body(answer.get("body", ""), encoded=answer.get("isBase64Encoded", False))
-    except (binascii.Error, ValueError):
+        body = base64.b64decode(text, validate=True) if answer.get("isBase64Encoded") else text.encode()
+    except ValueError:
         return refuse(Refusal(502, "BadResponse", "isBase64Encoded is true, but the body is no Base64"))
-    kept = {name: value for name, value in headers.items() if _settable(name)}
+    kept = {name: value for name, value in headers.items() if not _NOT_SETTABLE.fullmatch(name)}
     return Response(status, body, kept)
 
 
@@ -104,20 +105,11 @@ def _query(target: str) -> dict[str, str]:
     return {name: ",".join(each) for name, each in values.items()}
 
 
-def _answer_body(body: object, *, encoded: bool) -> bytes:
-    text = body if isinstance(body, str) else json.dumps(body)
-    return base64.b64decode(text, validate=True) if encoded else text.encode()
-
-
 def _are_headers(headers: Any) -> bool:  # noqa: ANN401 - anything may come out of a handler
     if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
         return False
     whole = "".join(name + value for name, value in headers.items())
     return len(whole) <= _HEADERS_LIMIT and not re.search(r"[\r\n]", whole)
-
-
-def _settable(name: str) -> bool:
-    return name.lower() not in _NOT_SETTABLE and not name.lower().startswith("x-fc-")
 
 
 def _canonical(name: str) -> str:

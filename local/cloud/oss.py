@@ -27,7 +27,7 @@ from shared.storage.directory import DirectoryStore
 
 BUCKET = "smarttag-results"
 REGION = "cn-shanghai"
-_PAGE = {"default": 100, "largest": 1000}  # keys in an answer to ListObjectsV2
+_PAGE, _LARGEST_PAGE = 100, 1000  # keys in an answer to ListObjectsV2
 _LIST_PARAMETERS = {"list-type", "encoding-type", "prefix", "start-after", "continuation-token", "max-keys"}
 
 
@@ -112,8 +112,8 @@ class OssStandIn(StandIn):
         unknown = query.keys() - _LIST_PARAMETERS
         if unknown:
             raise Refusal(501, "NotImplemented", f"The local OSS cannot list with {', '.join(sorted(unknown))}.")
-        size = int(query.get("max-keys", _PAGE["default"]))
-        if not 0 < size <= _PAGE["largest"]:
+        size = int(query.get("max-keys", _PAGE))
+        if not 0 < size <= _LARGEST_PAGE:
             raise Refusal(400, "InvalidArgument", "max-keys is not between 1 and 1000.")
         token = query.get("continuation-token")
         after = base64.b64decode(token).decode() if token else query.get("start-after", "")
