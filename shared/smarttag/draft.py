@@ -61,7 +61,7 @@ class Track:
         appearances = union(self.ranges)
         return {
             "ratio": self.ratio,
-            "seenMs": length(appearances),
+            "seenMs": self.total if len(appearances) == len(self.ranges) else length(appearances),
             "sumMs": self.total,
             "firstMs": appearances[0][0] if appearances else None,
             "lastMs": appearances[-1][1] if appearances else None,
