@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 NODE_FOLDER = Path(__file__).parent / "node"
-PACKAGE = Path(__file__).parents[1] / "build" / "package"
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "build" / "package"
 
 
 @functools.cache
@@ -27,7 +28,9 @@ def find(tool: str) -> str | None:
 def missing(tool: str) -> str | None:
     """Return why tests that need ``tool`` cannot run here, None if they can. ``package`` is what make build makes."""
     if tool == "package":
-        return None if PACKAGE.is_dir() else "needs the deployable package: run make build"
+        return (
+            None if _sources(PACKAGE) == _sources(ROOT) else "needs the deployable package of this tree: run make build"
+        )
     if find(tool) is None:
         return f"needs {tool}, and none that runs was found"
     if tool == "node":
@@ -36,6 +39,12 @@ def missing(tool: str) -> str | None:
         if absent:
             return f"needs the npm packages {', '.join(absent)}: run npm ci in tests/node"
     return None
+
+
+def _sources(root: Path) -> dict[Path, bytes]:
+    found = (path for room in ("functions", "shared") for path in (root / room).rglob("*"))
+    kept = (path for path in found if path.suffix in {".py", ".j2", ".css", ".json"} and "compiled" not in path.parts)
+    return {path.relative_to(root): path.read_bytes() for path in kept}
 
 
 def _candidates(tool: str) -> Iterator[str]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import orjson
 import pytest
 
 from local import recorded
 from local.cloud.server import Request
-from local.world import ROOT, TOKEN, World, world
+from local.world import TOKEN, World, world
 from tests import needs
 
 JOBS = {job.job_id: job.response for job in recorded.jobs().values()}
@@ -25,19 +24,6 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     assert python is not None
     with world(tmp_path_factory.mktemp("deployed"), JOBS, code=needs.PACKAGE, python=python) as running:
         yield running
-
-
-def sources(root: Path) -> dict[str, bytes]:
-    rooms = ("functions", "shared")
-    found = (
-        path for room in rooms for path in (root / room).rglob("*") if path.suffix in {".py", ".j2", ".css", ".json"}
-    )
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in found}
-
-
-def test_the_package_holds_this_tree() -> None:
-    packaged = sources(needs.PACKAGE)
-    assert {name: packaged.get(name) for name in sources(ROOT)} == sources(ROOT), "run make build again"
 
 
 def test_the_zip_is_small_and_carries_byte_code_of_the_runtime_only() -> None:

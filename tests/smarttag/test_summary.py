@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from local.recorded import jobs
 from shared.smarttag import analyse, make_artifacts, summarise
 from shared.smarttag.model import Artifact, Range, Summary
 from tests import needs
-from tests.smarttag.test_any_input import check
+from tests.smarttag.test_any_input import SCHEMA, check
 
 GOLDEN = Path(__file__).parent / "golden"
 ROOT = Path(__file__).parent.parent.parent
@@ -190,3 +191,16 @@ def test_occurrences_are_what_the_vendor_said_before_ranges_are_united() -> None
     assert said == [(21400, 26720), (24000, 28000)]
     assert engineer.appearances == ((21400, 28000),)
     assert (engineer.seenMs, engineer.sumMs, engineer.appearanceCount) == (6600, 9320, 2)
+
+
+def test_the_documentation_explains_every_field_and_every_warning() -> None:
+    page = (ROOT / "docs" / "summary.md").read_text(encoding="utf-8")
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "shared" / "smarttag").glob("*.py"))
+    codes = set(re.findall(r'(?:notes|self)\.add\(\s*"([a-z-]+)"', source)) | {"more"}
+    fields = {name for part in (SCHEMA, *SCHEMA["$defs"].values()) for name in part.get("properties", ())}
+    assert len(codes) > 20
+    assert len(fields) > 60
+    spelled = set(re.findall(r'[`"]([A-Za-z0-9-]+)(?:\[\])?[`"]', page)) | set(
+        re.findall(r"\w+", "".join(re.findall("## .*", page)))
+    )
+    assert codes | fields <= spelled
