@@ -40,15 +40,13 @@ class Notes:
 
     def items(self, value: Json, path: str) -> list[tuple[str, Item]]:
         """Return the objects of a list with their paths; a single object stands for a list of one."""
-        if isinstance(value, dict):
-            self.add("single-object", path, "an object where a list is documented; read as a list of one")
-            return [(path, value)]
         found = []
         for index, item in enumerate(self.array(value, path)):
+            where = path if item is value else f"{path}[{index}]"
             if isinstance(item, dict):
-                found.append((f"{path}[{index}]", item))
+                found.append((where, item))
             else:
-                self.wrong(item, f"{path}[{index}]", "an object")
+                self.wrong(item, where, "an object")
         return found
 
     def array(self, value: Json, path: str) -> list[Json]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
@@ -27,11 +28,12 @@ class Subject:
 def read(subject: Subject, raw: Json, path: str, draft: Draft, keys: tuple[str, str] = ("from", "to")) -> None:
     """Read the appearances of one row, in seconds, into the subject's track."""
     rows, track = draft.notes.array(raw, path), subject.track
+    indices: Sequence[int] = range(len(rows))
     plain = _plain(rows, *keys)
     if plain is None:
-        rows = [
-            mended for index, row in enumerate(rows) if (mended := _mend(row, f"{path}[{index}]", keys, draft.notes))
-        ]
+        mended = {index: _mend(row, f"{path}[{index}]", keys, draft.notes) for index, row in enumerate(rows)}
+        indices = [index for index, row in mended.items() if row]
+        rows = [mended[index] for index in indices]
         plain = _plain(rows, *keys)
     if not rows or plain is None:
         return
@@ -43,7 +45,7 @@ def read(subject: Subject, raw: Json, path: str, draft: Draft, keys: tuple[str, 
         track.shots.pop("", None)
         if track.better(known):
             index = scores.index(best)
-            track.frame = frame(rows[index], f"{path}[{index}]", known, draft.notes)
+            track.frame = frame(rows[index], f"{path}[{indices[index]}]", known, draft.notes)
     track.add(ranges, known)
     if draft.occurrences is not None:
         for span, score in zip(ranges, scores, strict=True):

@@ -163,6 +163,13 @@ def test_scores(score: Any, expected: float | None, warned: int) -> None:
     assert (summary.persons[0].bestScore, len(summary.warnings)) == (expected, warned)
 
 
+def test_a_warning_about_a_face_box_names_its_own_row() -> None:
+    rows = [seen(2.0, 1.0), seen(1.0, 2.0, position=7)]
+    summary = summarise(answer(("VideoLabel", {"persons": [person(*rows)]})))
+    at = ".persons[0].occurrences"
+    assert codes(summary) == [("reversed-range", f"{at}[0]"), ("wrong-type", f"{at}[1].position")]
+
+
 def test_json_that_orjson_refuses_is_mended_value_by_value() -> None:
     data = (
         '{"persons": [{"name": "a\\ud800b\\ud83d\\ude00\tc", "category": "x", "ratio": NaN, "occurrences": ['
