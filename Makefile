@@ -1,8 +1,8 @@
-# PYTHON chooses the interpreter (3.10 or newer); each gets an environment of its own.
+# PYTHON chooses the interpreter (3.10 or newer); each gets an environment of its own. PYTEST replaces the options.
 PYTHON ?= python3
 VENV := .venv$(if $(filter-out python3,$(notdir $(PYTHON))),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
-PYTEST ?=
+PYTEST ?= -n auto --dist loadfile
 
 .PHONY: help demo serve test lint format bench build deploy clean
 
