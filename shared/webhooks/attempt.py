@@ -26,12 +26,7 @@ _KNOWN_FOR = 5.0  # seconds after which subscribers.json is read again before an
 
 
 class Directory:
-    """The subscribers as they are now.
-
-    Args:
-        read: reads subscribers.json; raises ``SubscribersBroken``.
-        clock: seconds since 1970.
-    """
+    """The subscribers as they are now; ``read`` reads subscribers.json or raises ``SubscribersBroken``."""
 
     def __init__(self, read: Callable[[], Subscribers], clock: Callable[[], float]) -> None:
         self._read = read
@@ -83,15 +78,7 @@ class Content:
 
 
 class Attempts:
-    """Makes attempts; one for each use of the outbox, because it reads once who is not to be troubled.
-
-    Args:
-        store: holds the bodies.
-        outbox: the protocol.
-        directory: who is told.
-        sender: tells them.
-        clock: seconds since 1970.
-    """
+    """Makes attempts; one for each use of the outbox, because it reads once who is not to be troubled."""
 
     def __init__(
         self, store: ObjectStore, outbox: Outbox, directory: Directory, sender: Sender, clock: Callable[[], float]

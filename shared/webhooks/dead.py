@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from shared import keys
-from shared.errors import BadInput, ObjectNotFound
+from shared.errors import ObjectNotFound
 from shared.keys import DELIVERY, PUBLISH, Owed
 from shared.storage import ObjectStore
 from shared.webhooks import events
@@ -20,9 +20,7 @@ from shared.webhooks.outbox import Outbox, iso, surely
 class DeadLetters:
     """Buries, shows and replays. The name of a dead letter is its key below ``dead/`` without the suffix.
 
-    Args:
-        store: holds them.
-        outbox: what is replayed is owed again, so a replay is as durable as a first delivery.
+    What is replayed is owed again, so a replay is as durable as a first delivery.
     """
 
     def __init__(self, store: ObjectStore, outbox: Outbox) -> None:
@@ -63,14 +61,8 @@ class DeadLetters:
         """Owe it again, due now, and bury it no longer; if it fails again, it will be a new dead letter.
 
         A delivery is sent with its id and body of old, in a new round; the same dead letter always names the same
-        round, so that nothing happens twice if this is interrupted and repeated.
-
-        Args:
-            name: which one.
-            notify: handles a poison message anew, now that the software or the world has changed, or raises.
-
-        Raises:
-            ObjectNotFound: there is none of that name.
+        round, so that nothing happens twice if this is interrupted and repeated. ``notify`` handles a poison message
+        anew, now that the software or the world has changed, or raises. ``ObjectNotFound``: there is no such letter.
         """
         facts = self.show(name)
         if facts["kind"] == DELIVERY:
@@ -79,10 +71,8 @@ class DeadLetters:
             self._outbox.owe(Owed(DELIVERY, facts["jobId"], facts["event"], facts["subscriber"], round_, now, now))
         elif facts["kind"] == PUBLISH:
             self.owe_job(facts["jobId"], facts.get("event", ""), wait=0)
-        elif facts["kind"] == "notification":
-            notify(self.raw(name))
         else:
-            raise BadInput(f"dead letter {name} is of an unknown kind; it was written by another version")
+            notify(self.raw(name))
         for suffix in ("json", "raw"):
             self._store.delete(f"{keys.DEAD}{name}.{suffix}")
 

@@ -20,7 +20,7 @@ from shared.webhooks import events, history
 from shared.webhooks.attempt import Attempts, Content, Directory
 from shared.webhooks.dead import DeadLetters
 from shared.webhooks.lanes import side_by_side
-from shared.webhooks.outbox import LEASE, Outbox, Verdict, iso
+from shared.webhooks.outbox import LEASE, Outbox, Verdict, iso, named
 from shared.webhooks.subscribers import Subscribers
 from shared.webhooks.sweep import sweep
 
@@ -65,7 +65,7 @@ class Deliveries:
         store: holds the jobs, the outbox and the dead.
         output_url: ``OUTPUT_URL``, for the bodies.
         subscribers: reads subscribers.json; raises ``SubscribersBroken``. None: webhooks are off.
-        sender: makes the attempts; None: webhooks are off.
+        sender: makes the attempts; None likewise.
         clock: seconds since 1970.
         rng: jitter.
         threads: attempts at a time; of one subscriber at most four.
@@ -100,14 +100,9 @@ class Deliveries:
     def tell(self, job_id: str, status: str, summary: Summarised, *, round: str = "0") -> tuple[Told, ...]:  # noqa: A002 - the protocol's word
         """Owe the event to every subscriber that wants it, then make the first attempts side by side.
 
-        What was told first of an event is told to everybody. For a final status ``jobs/<jobId>/summary.json`` must
-        stand before: later attempts read it.
-
-        Args:
-            job_id: the job.
-            status: as MPS spells it.
-            summary: what is told.
-            round: ``0``, or the ID of the request for a redelivery; the same ID names the same redelivery.
+        What was told first of an event is told to everybody. For a final ``status`` (as MPS spells it) the summary must
+        have been stored before: later attempts read it. ``round`` is ``0``, or the ID of the request for a redelivery;
+        the same ID names the same redelivery.
 
         Raises:
             RelayError: the store failed before anything was owed; to be called again.
@@ -148,7 +143,10 @@ class Deliveries:
 
     def owed(self) -> list[dict[str, Any]]:
         """Return all that is owed, soonest first: kind, jobId, event, subscriber, attempt, owedAt, nextTry."""
-        return history.outstanding(self._outbox)
+        return [
+            {**named(owed), "attempt": owed.number, "owedAt": iso(owed.since), "nextTry": iso(owed.due)}
+            for owed in self._outbox.listed()
+        ]
 
     def owe_job(self, job_id: str, hint: str) -> Owed:
         """Owe the publication of a job, before it is tried; return the entry for ``settle_job``."""
@@ -161,9 +159,7 @@ class Deliveries:
     def sweep(self, publish: Callable[[str, str], None], seconds: float) -> dict[str, int]:
         """Do what is due; begin nothing that could outlast ``seconds``.
 
-        Args:
-            publish: publishes a job (job ID, hint); returns once that needs no further try, else raises.
-            seconds: from now.
+        ``publish`` publishes a job (job ID, hint); it returns once that needs no further try, else raises.
 
         Returns:
             How many entries came to what: delivered, gone, skipped, dead, told, settled (ended now), done (had ended

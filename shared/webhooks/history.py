@@ -11,7 +11,7 @@ from shared import keys
 from shared.errors import ObjectNotFound
 from shared.storage import ObjectStore
 from shared.webhooks import events
-from shared.webhooks.outbox import Outbox, iso, named
+from shared.webhooks.outbox import iso
 
 _OBJECT = re.compile(r"(?P<event>[a-z]+)/(?:to/(?P<subscriber>[^/]+)|all)/(?P<round>[^/]+)/(?P<what>[a-z]+)[^/]*")
 
@@ -55,14 +55,6 @@ def deliveries_of(store: ObjectStore, job_id: str) -> list[dict[str, Any]]:
                 found.setdefault((match["event"], subscriber, match["round"]), [])
                 owed_at[match["event"], subscriber, match["round"]] = told["at"]
     return [_delivery(store, job_id, name, found[name], owed_at.get(name)) for name in sorted(found)]
-
-
-def outstanding(outbox: Outbox) -> list[dict[str, Any]]:
-    """Return all that is owed, soonest first."""
-    return [
-        {**named(owed), "attempt": owed.number, "owedAt": iso(owed.since), "nextTry": iso(owed.due)}
-        for owed in outbox.listed()
-    ]
 
 
 def _delivery(

@@ -47,13 +47,7 @@ class Verdict:
 
 
 class Outbox:
-    """The protocol over a store.
-
-    Args:
-        store: where everything lies.
-        clock: seconds since 1970; workers' clocks may disagree.
-        rng: jitter.
-    """
+    """The protocol over a store. ``clock`` counts seconds since 1970, and workers' clocks may disagree."""
 
     def __init__(self, store: ObjectStore, clock: Callable[[], float], rng: random.Random) -> None:
         self._store = store
@@ -101,10 +95,8 @@ class Outbox:
     def step(self, owed: Owed, work: Callable[[], Verdict], lease: float = LEASE) -> Verdict:
         """Make the attempt ``owed`` asks for, or do what is left of it if it was made.
 
-        Args:
-            owed: what is owed.
-            work: makes the attempt; a ``RelayError`` is a failed one, and the end of a publication if permanent.
-            lease: seconds after which a worker that has not said what came of it counts as dead.
+        A ``RelayError`` out of ``work`` is a failed attempt, and the end of a publication if it is permanent. A worker
+        that has not said what came of it after ``lease`` seconds counts as dead.
         """
         begun = self._clock()
         claim = {"nonce": uuid.uuid4().hex, "lease": lease, "at": iso(int(begun * 1000))}
@@ -185,8 +177,8 @@ def next_due(owed: Owed, tried: int, retry_after: float | None, rng: random.Rand
 
 def named(owed: Owed) -> dict[str, Any]:
     """Return what ``owed`` is about, for logs and people; an event ends in its name, a hint is a state."""
-    fields = {"kind": owed.kind, "jobId": owed.job, "event": owed.event, "subscriber": owed.subscriber}
-    return {name: value for name, value in {**fields, "round": owed.round}.items() if value}
+    given = {"event": owed.event, "subscriber": owed.subscriber, "round": owed.round}
+    return {"kind": owed.kind, "jobId": owed.job, **{name: value for name, value in given.items() if value}}
 
 
 def surely(call: Callable[[], _T]) -> _T:

@@ -62,20 +62,12 @@ class Sender:
         guard: decides what may be dialled, and dials it.
         call: delivers to ``fc://`` targets; without it they are refused.
         context: whom to trust; by default the system's certificate authorities.
-        now: the wall clock, for a ``Retry-After`` that is a date.
     """
 
-    def __init__(
-        self,
-        guard: Guard,
-        call: Call | None = None,
-        context: ssl.SSLContext | None = None,
-        now: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, guard: Guard, call: Call | None = None, context: ssl.SSLContext | None = None) -> None:
         self._guard = guard
         self._call = call
         self._context = context
-        self._now = now
         self._lock = threading.Lock()
 
     def send(
@@ -115,7 +107,7 @@ class Sender:
         if 200 <= status < 300:  # noqa: PLR2004 - 2xx
             return Attempt("delivered", status, _since(started), excerpt)
         kind = "gone" if status == _GONE else "failed"
-        return Attempt(kind, status, _since(started), excerpt, _seconds(retry_after, self._now()), f"answered {status}")
+        return Attempt(kind, status, _since(started), excerpt, _seconds(retry_after, time.time()), f"answered {status}")
 
     def _deliver(self, url: str, headers: dict[str, str], body: bytes, ends: float) -> _Answer:
         function = FUNCTION_URL.fullmatch(url)
