@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, TypeGuard
+from typing import Any
 
 import orjson
 
@@ -162,17 +162,20 @@ def _faults(entry: dict[str, Any], env: Mapping[str, str], check_url: Callable[[
         yield f"unknown fields {', '.join(ascii(name[:40]) for name in unknown)}"
     if not _has_id(entry):
         yield "id is not 1 to 64 characters of A-Z, a-z, 0-9, _ and -"
-    yield from _url_faults(entry.get("url"), check_url)
-    yield from _secrets_faults(entry.get("secrets"), env)
-    if "events" in entry:
-        yield from _events_faults(entry["events"])
+    given = {"secrets": None, "events": ["*"], "payload": "thin", "headers": {}, "enabled": True, **entry}
+    yield from _url_faults(given.get("url"), check_url)
+    for name in ("secrets", "events"):
+        if not _texts(given[name]):
+            yield f"{name} is no list of at least one text"
+    yield from _secrets_faults(_texts(given["secrets"]), env)
+    yield from _events_faults(_texts(given["events"]))
     for name in ("when", "select"):
-        if entry.get(name) is not None:
-            yield from _expression_faults(name, entry[name])
-    if entry.get("payload", "thin") not in ("thin", "full"):
+        if given.get(name) is not None:
+            yield from _expression_faults(name, given[name])
+    if given["payload"] not in ("thin", "full"):
         yield "payload is neither thin nor full"
-    yield from _headers_faults(entry.get("headers", {}), env)
-    if not isinstance(entry.get("enabled", True), bool):
+    yield from _headers_faults(given["headers"], env)
+    if not isinstance(given["enabled"], bool):
         yield "enabled is neither true nor false"
 
 
@@ -191,19 +194,13 @@ def _url_faults(url: object, check_url: Callable[[str], object]) -> Iterator[str
         yield from _refusal(check_url, url)
 
 
-def _secrets_faults(secrets: object, env: Mapping[str, str]) -> Iterator[str]:
-    if not _are_texts(secrets):
-        yield "secrets is no list of at least one text"
-        return
+def _secrets_faults(secrets: list[str], env: Mapping[str, str]) -> Iterator[str]:
     for position, text in enumerate(secrets, 1):
         for fault in _unset(text, env) or _refusal(check_secret, _resolved(text, env)):
             yield f"secret {position}: {fault}"
 
 
-def _events_faults(patterns: object) -> Iterator[str]:
-    if not _are_texts(patterns):
-        yield "events is no list of at least one text"
-        return
+def _events_faults(patterns: list[str]) -> Iterator[str]:
     for pattern in patterns:
         # A pattern that matches nothing is a slip of the pen that would silence the subscriber for ever.
         if not _PATTERN.fullmatch(pattern) or not any(fnmatchcase(known, pattern) for known in EVENT_TYPES):
@@ -246,8 +243,8 @@ def _expression_faults(name: str, expression: object) -> Iterator[str]:
         nodes += [child for child in node["children"] if isinstance(child, dict)]
 
 
-def _are_texts(given: object) -> TypeGuard[list[str]]:
-    return isinstance(given, list) and bool(given) and all(isinstance(text, str) for text in given)
+def _texts(given: object) -> list[str]:
+    return given if isinstance(given, list) and all(isinstance(text, str) for text in given) else []
 
 
 def _resolved(text: str, env: Mapping[str, str]) -> str:
