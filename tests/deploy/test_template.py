@@ -24,6 +24,7 @@ SCHEMA = json.loads((Path(__file__).parent / "fc3.schema.json").read_bytes())
 OUTPUT_URL = "oss://media-results/smarttag"
 ACCOUNT_ID = "1234567890123456"
 CLI = ROOT / "tests" / "node" / "node_modules" / "@serverless-devs" / "s" / "bin" / "s"
+OFFLINE = ROOT / "tests" / "node" / "offline.js"
 COMPONENT = """
 const fs = require('fs'), path = require('path');
 module.exports = class {
@@ -187,10 +188,11 @@ def run(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProces
     """Run the CLI with a home of its own, answering nothing and writing to a file: on a closed pipe it hangs."""
     node = shutil.which("node")
     assert node is not None
-    home = {"HOME": str(folder / "home"), "PATH": "/usr/local/bin:/usr/bin:/bin", "NO_COLOR": "1"}
+    # NODE_ENV=test keeps the CLI from starting its usage reporter, a background process that would dial out.
+    home = {"HOME": str(folder / "home"), "PATH": "/usr/local/bin:/usr/bin:/bin", "NO_COLOR": "1", "NODE_ENV": "test"}
     with (folder / "output.txt").open("w+", encoding="utf-8") as output:
         done = subprocess.run(
-            [node, CLI, *arguments],
+            [node, "--require", OFFLINE, CLI, *arguments],
             cwd=folder,
             env={**home, "OUTPUT_URL": OUTPUT_URL, **env},
             stdin=subprocess.DEVNULL,
