@@ -66,8 +66,9 @@ class App:
         except Exception as error:  # noqa: BLE001 - the last resort: a caller is always answered
             kind = problems.kind_of(error)
             if not isinstance(error, Problem):
-                trace = traceback.format_tb(error.__traceback__) if kind is problems.UNEXPECTED else []
-                log_error("http.failed", error, level=problems.level_of(error), trace=trace)
+                trace = {"trace": traceback.format_tb(error.__traceback__)} if kind is problems.UNEXPECTED else {}
+                # ours, not the cloud service's, which an error may carry: it is what the caller quotes
+                log_error("http.failed", error, level=problems.level_of(error), requestId=name, **trace)
             line["problem"] = kind.slug
             response = _refuse(error, name)
         response.headers["X-Request-Id"] = name

@@ -345,6 +345,18 @@ def test_too_much_in_flight_is_answered_503(service: FakeService) -> None:
     assert client.get(f"/jobs/{DONE}", headers=bearer(READ)).status_code == 200, "what is stored needs no query"
 
 
+def test_the_request_id_of_the_answer_leads_to_the_log_line(client: Client, service: FakeService) -> None:
+    stream = io.StringIO()
+    logs.set_up("INFO", stream)
+    service.faults[UNKNOWN] = [errors.AccessRefused("OSS says no", requestId="of-oss") for _ in range(2)]
+    headers = bearer(WRITE) | {"X-Request-Id": "of-ours"}
+    client.get(f"/jobs/{UNKNOWN}", headers=headers)
+    client.post("/jobs/publish", headers=headers, json={"jobIds": [UNKNOWN]})
+    lines = [json.loads(line) for line in stream.getvalue().split("\n") if line]
+    assert [line["event"] for line in lines if line["level"] == "ERROR"] == ["http.failed", "http.job.failed"]
+    assert {line["requestId"] for line in lines} == {"of-ours"}
+
+
 def test_the_access_log_names_the_token_and_never_holds_it(client: Client, service: FakeService) -> None:
     stream = io.StringIO()
     logs.set_up("INFO", stream)
