@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -60,15 +61,18 @@ def loads(text: bytes, path: str, notes: Notes) -> Json:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
-        mended = _BROKEN.sub(_mend, text.decode("utf-8", "replace").removeprefix("\ufeff"))
+        mended = _TOKENS.sub(_mend, text.decode("utf-8", "replace").removeprefix("\ufeff"))
         document = orjson.loads(mended)
         notes.add("mended-json", path, "invalid JSON; read with the faulty values left out")
         return document
 
 
-# Strings first, so that what looks like a number inside one is left alone.
-_BROKEN = re.compile(
-    r'"[^"\\]*(?:\\.[^"\\]*)*"|-?(?:NaN|Infinity)\b|-?\d+(?:\.\d+)?[eE]\+?\d{3,}|-?\d{300,}(?:\.\d+)?', re.DOTALL
+# Long stretches of what is surely good, then strings, words and numbers that may not be. Each token is taken whole, to
+# the end of the text if it has no other, so that no input makes this quadratic; the bounds keep the stretches small.
+_TOKENS = re.compile(
+    r'(?:[^"NI\d-]+|"[^"\\\0-\x1f]*"|-?\d{1,15}(?:\.\d{1,15})?(?![\d.eE+-])){1,999}'
+    r'|("[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z))|(-?(?:NaN|Infinity)|-?\d[\d.eE+-]*)',
+    re.DOTALL,
 )
 _SURROGATES = re.compile(
     r"(\\u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|\\[^u])|\\u[dD][89a-fA-F][\da-fA-F]{2}"
@@ -77,12 +81,22 @@ _CONTROL = re.compile(r"[\0-\x1f]")
 
 
 def _mend(token: re.Match[str]) -> str:
-    """Keep a good token; empty what is no number, and replace what is no character."""
-    text = token[0]
-    if not text.startswith('"'):
-        return "null"
-    text = _SURROGATES.sub(lambda found: found[1] or "\ufffd", text)
+    """Keep a good token; empty what is no finite number, and replace what is no character."""
+    text, number = token[1], token[2]
+    if number:
+        return number if _finite(number) else "null"
+    if not text:
+        return token[0]
+    if "\\ud" in text or "\\uD" in text:
+        text = _SURROGATES.sub(lambda found: found[1] or "\ufffd", text)
     return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _finite(number: str) -> bool:
+    try:
+        return math.isfinite(float(number))
+    except ValueError:
+        return True  # left as it is: no JSON, and beyond mending
 
 
 def _envelope(document: Item, notes: Notes) -> Envelope:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -185,6 +186,17 @@ def test_the_envelope_is_mended_too() -> None:
     response = b'\xef\xbb\xbf{"JobStatus":"Success","UserData":"\\ud800\xff","Quota":NaN,"Results":{"Result":[]}}'
     summary = summarise(response)
     assert (summary.userData, codes(summary)) == ("\ufffd\ufffd", [("mended-json", "$")])
+
+
+@pytest.mark.parametrize(
+    "stretch", [b'"\\', b'\\"', b'"', b'"a\\\n', b"1", b"1.", b"1" * 250 + b",", b"-N", b"[", b"-Infinity "]
+)
+def test_mending_takes_time_in_proportion(stretch: bytes) -> None:
+    hostile = b'{"JobStatus":"Success","UserData":' + stretch * (2_000_000 // len(stretch))
+    started = time.process_time()
+    with pytest.raises(BadResponse):
+        summarise(hostile)
+    assert time.process_time() - started < 30  # well under a second; many minutes if it were quadratic
 
 
 def test_user_data_that_is_no_text_becomes_canonical_json() -> None:
