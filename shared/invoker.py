@@ -167,7 +167,7 @@ def _failure(answer: requests.Response, function: str) -> RelayError | None:
         function=function,
         status=status,
         code=code,
-        requestId=request,
+        serviceRequestId=request,
     )
 
 

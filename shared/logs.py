@@ -82,8 +82,8 @@ class _JsonLine(logging.Formatter):
             "time": f"{stamp}.{int(record.msecs):03d}Z",
             "level": record.levelname,
             "event": record.getMessage(),
-            **_bound.get(),
             **getattr(record, "fields", {}),
+            **_bound.get(),  # last: an error of another service may carry a request ID of its own
         }
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)

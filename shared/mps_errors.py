@@ -64,7 +64,7 @@ def explain_refusal(job_id: str, status: int, document: bytes, retry_after: str 
         jobId=job_id,
         status=status,
         code=code,
-        requestId=request_id,
+        serviceRequestId=request_id,
     )
 
 

@@ -68,7 +68,7 @@ class App:
             if not isinstance(error, Problem):
                 trace = {"trace": traceback.format_tb(error.__traceback__)} if kind is problems.UNEXPECTED else {}
                 # ours, not the cloud service's, which an error may carry: it is what the caller quotes
-                log_error("http.failed", error, level=problems.level_of(error), requestId=name, **trace)
+                log_error("http.failed", error, level=problems.level_of(error), **trace)
             line["problem"] = kind.slug
             response = _refuse(error, name)
         response.headers["X-Request-Id"] = name

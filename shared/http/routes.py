@@ -234,7 +234,7 @@ def _publish(call: Call, job_id: str, patience: float, *, redeliver: bool) -> di
 def _result(call: Call, job_id: str, found: dict[str, Any] | Exception) -> dict[str, Any]:
     if not isinstance(found, Exception):
         return found
-    log_error("http.job.failed", found, level=problems.level_of(found), jobId=job_id, requestId=call.request_id)
+    log_error("http.job.failed", found, level=problems.level_of(found), jobId=job_id)
     return {"jobId": job_id, "outcome": "failed", "problem": problems.document(found, call.request_id)}
 
 

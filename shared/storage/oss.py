@@ -241,7 +241,7 @@ class OssStore:
             bucket=self._bucket,
             code=code,
             status=status,
-            requestId=request_id,
+            serviceRequestId=request_id,
         )
 
     @cached_property

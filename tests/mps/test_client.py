@@ -292,7 +292,7 @@ def test_an_error_in_xml_is_read_too(mps: MpsStandIn, client: MpsClient) -> None
     mps.say(Response(403, document, {"Content-Type": "text/xml"}))
     with pytest.raises(AccessRefused) as caught:
         client.query(JOB, 10)
-    assert (caught.value.fields["code"], caught.value.fields["requestId"]) == ("Forbidden.RAM", "ABC")
+    assert (caught.value.fields["code"], caught.value.fields["serviceRequestId"]) == ("Forbidden.RAM", "ABC")
 
 
 def test_a_response_over_the_limit_is_refused(mps: MpsStandIn) -> None:
