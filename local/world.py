@@ -27,6 +27,7 @@ CALLBACK, API = "smarttag-callback", "smarttag-api"
 PREFIX = "smarttag"
 SUBSCRIBERS = "config/subscribers.json"
 TOKEN = "local-write-token"
+PUSH_TOKEN = "local-push-token"
 
 
 def secret(name: str) -> str:
@@ -99,7 +100,7 @@ def world(
             "SUBSCRIBERS_URL": f"oss://{BUCKET}/{SUBSCRIBERS}",
             "WEBHOOK_ALLOW_CIDRS": "127.0.0.0/8",
             "ARCHIVE_SECRET": SECRETS["archive"],
-            "API_TOKENS": f"local:write:{hashlib.sha256(TOKEN.encode()).hexdigest()}",
+            "API_TOKENS": f"local:write:{_hash(TOKEN)},pusher:push:{_hash(PUSH_TOKEN)}",
         }
         functions = stack.enter_context(
             FunctionCompute(
@@ -112,6 +113,10 @@ def world(
         timer = stack.enter_context(Timer(functions, CALLBACK, sweep_seconds))
         objects = folder / "oss" / BUCKET / PREFIX
         yield World(mps, oss, topic, functions, http, receivers, timer, objects, folder / "logs")
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def _functions(environment: Mapping[str, str], code: Path, python: str) -> list[Function]:
