@@ -154,6 +154,25 @@ def test_a_progress_message_is_told_and_a_repeated_one_is_not(relay: System) -> 
     assert relay.artifacts() == {}
 
 
+def test_a_redelivery_of_progress_sends_again(relay: System) -> None:
+    relay.mps.set_answers(JOB, [b'{"JobStatus":"Processing","RequestId":"r","Results":{"Result":[]}}'])
+    relay.outcome(message(state="Processing"))
+    command = orjson.dumps({"command": "publish", "jobId": JOB, "redeliver": True, "requestId": "again-1"})
+    assert [relay.outcome(command) for _ in range(2)] == ["progress", "progress"]
+    first, second = relay.receiver.deliveries
+    assert (first.id, first.body) == (second.id, second.body)
+
+
+def test_a_notification_after_a_redelivery_that_was_the_first_to_tell_is_a_duplicate(relay: System) -> None:
+    command = orjson.dumps({"command": "publish", "jobId": JOB, "redeliver": True, "requestId": "again-1"})
+    assert [relay.outcome(command), relay.outcome(message()), relay.outcome(command)] == [
+        "published",
+        "duplicate",
+        "duplicate",
+    ]
+    assert len(relay.receiver.deliveries) == 1
+
+
 def test_a_duplicate_asks_nobody_and_tells_nobody(relay: System) -> None:
     assert relay.outcome(message()) == "published"
     queries, calls = len(relay.mps.requests), len(relay.oss.requests)
