@@ -46,7 +46,7 @@ class Outcome:
             "alerts": summary.alerts,
             "warnings": summary.warnings,
         }
-        parts += [f"{len(things)} {name}" for name, things in lists.items() if things]
+        parts += [f"{len(things)} {name if len(things) > 1 else name[:-1]}" for name, things in lists.items() if things]
         return f"{self.folder}: {', '.join(parts)}"
 
     def to_json(self) -> bytes:
@@ -54,16 +54,19 @@ class Outcome:
         summary = None if self.summary is None else orjson.loads(self.summary.to_json())
         folder = None if self.folder is None else str(self.folder)
         error = self.error or None
-        return orjson.dumps({"source": self.source, "output": folder, "error": error, "summary": summary})
+        told = {"source": self.source, "output": folder, "error": error}
+        # A file's name may be no text; what cannot be encoded becomes a question mark.
+        plain = {key: value and value.encode("utf-8", "replace").decode() for key, value in told.items()}
+        return orjson.dumps({**plain, "summary": summary})
 
 
 def find(responses: list[str]) -> list[str]:
     """Return the files that paths, folders and patterns mean, each once, in order; ``-`` is standard input."""
     found: dict[str, None] = {}
     for given in responses:
-        if Path(given).is_dir():
+        if given and Path(given).is_dir():  # nothing is not the current folder
             names = sorted(str(path) for path in Path(given).glob("*.json"))
-        elif given == _STDIN or Path(given).exists():
+        elif given == _STDIN or (given and Path(given).exists()):
             names = [given]
         else:
             names = sorted(filter(os.path.isfile, glob(given, recursive=True)))  # noqa: PTH207 - patterns may be absolute
@@ -77,7 +80,7 @@ def run(sources: list[str], output: Path | None) -> Iterator[Outcome]:
     """Summarise each source; under ``output`` its files go into a folder of its name. A bad one stops no other."""
     taken: set[Path] = set()
     for source in sources:
-        name = "stdin" if source == _STDIN else Path(source).stem.encode("utf-8", "replace").decode()
+        name = _name(source)
         folder = None if output is None else output / name
         try:
             response = sys.stdin.buffer.read() if source == _STDIN else Path(source).read_bytes()
@@ -98,12 +101,25 @@ def progressing(sources: list[str], output: Path | None, console: Console) -> It
     yield from track(run(sources, output), "Summarising", len(sources), console=console, disable=hidden)
 
 
+def _name(source: str) -> str:
+    """Return what stands for the job ID: a file's name, or in ``jobs/<jobId>/response.json`` the folder's."""
+    path = Path(source)
+    name = path.absolute().parent.name if path.name == "response.json" else path.stem
+    return "stdin" if source == _STDIN else name.encode("utf-8", "replace").decode() or "response"
+
+
 def _write(response: bytes, name: str, folder: Path) -> Summary:
     analysis = analyse(response, name)
     folder.mkdir(parents=True, exist_ok=True)
     for artifact in make_artifacts(analysis):
         (folder / artifact.name).write_bytes(artifact.body)
     return analysis.summary
+
+
+def _print(line: bytes) -> None:
+    """Print UTF-8 whatever the locale: the output is JSON, or holds names that no other encoding may have."""
+    sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.flush()
 
 
 def summarise(
@@ -115,7 +131,10 @@ def summarise(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each.")] = False,  # noqa: FBT002 - typer's way to a flag
 ) -> None:
-    """Print the summaries of raw responses, or write all files of each; its name stands for the job ID it lacks."""
+    """Print the summaries of raw responses, or write all files of each; its name stands for the job ID it lacks.
+
+    For a file called response.json, as a job leaves it behind, that is the name of its folder.
+    """
     sources = find(responses)
     console = Console(stderr=True)
     failed = False
@@ -124,8 +143,8 @@ def summarise(
         if outcome.error:
             console.print(f"smarttag: {outcome.source}: {outcome.error}", markup=False, highlight=False, soft_wrap=True)
         if as_json:
-            print(outcome.to_json().decode())
+            _print(outcome.to_json())
         elif outcome.summary is not None:
-            print(outcome.told())
+            _print(outcome.told().encode("utf-8", "replace"))
     if failed:
         raise typer.Exit(1)

@@ -122,9 +122,11 @@ def _summary(job: envelope.Envelope, job_id: str, draft: Draft, types: dict[str,
     others += [timed.toMs for timed in draft.segments or ()] + [chapter.endMs for chapter in draft.chapters]
     screen = draft.screen.freeze() if draft.screen else None
     others += [item.lastMs for item in screen.items] if screen else []
-    kind = "video" if ends or others or types.keys() & _MOVING else "unknown"
+    latest = max(ends + others, default=0) or None  # a picture has its only moment at 0
+    kind = "video" if latest or types.keys() & _MOVING else "unknown"
     kind = "image" if "ImageLabel" in types and "VideoLabel" not in types else kind
-    media = duration.infer(kind, draft.shares, max(ends, default=0), max(ends + others, default=None), draft.notes)
+    latest = None if kind == "image" else latest
+    media = duration.infer(kind, draft.shares, max(ends, default=0), latest, draft.notes)
     return Summary(
         jobId=job_id,
         status=job.status,
@@ -194,5 +196,6 @@ def _alerts(persons: list[Person], found: list[Concept]) -> tuple[Alert, ...]:
         when = (
             "" if seen.firstMs is None else f", first at {seen.firstMs / 1000:.3f} s, {seen.seenMs / 1000:.3f} s in all"
         )
-        alerts.setdefault((kind, name), Alert(kind, name, f"{seen.appearanceCount} appearances{when}"))
+        times = f"{seen.appearanceCount} appearance{'' if seen.appearanceCount == 1 else 's'}"
+        alerts.setdefault((kind, name), Alert(kind, name, times + when))
     return tuple(alerts.values())

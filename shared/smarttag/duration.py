@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from shared.smarttag.model import Media
 from shared.smarttag.notes import Notes
+from shared.smarttag.ranges import MAX_MS
 
 _HALF = 0.0005  # ratios are rounded to three decimals
 _SLACK_MS = 10  # what a range may be off where its times were rounded to two decimals
@@ -35,7 +36,7 @@ def infer(kind: str, shares: list[Share], seen_until: int, latest: int | None, n
     for slack in (0, _SLACK_MS):
         low = max([seen_until - _FRAMES_MS, *((s.total - slack * s.count) / (s.ratio + _HALF) for s in shares)])
         bounds = [(s.total + slack * s.count) / (s.ratio - _HALF) for s in shares if s.ratio > _HALF]
-        if not bounds:
+        if min(bounds, default=math.inf) > MAX_MS:  # a ratio so small that it bounds nothing
             break
         if low <= min(bounds):
             first, last = math.ceil(low), math.floor(min(bounds))

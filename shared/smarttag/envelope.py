@@ -38,7 +38,7 @@ def read(response: bytes, notes: Notes) -> Envelope:
     Raises:
         BadResponse: it is empty, XML, HTML, cut off, an error document, or no job.
     """
-    head = response[:200].removeprefix(b"\xef\xbb\xbf").lstrip()
+    head = response.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
     if not head:
         raise BadResponse(f"MPS answered nothing; {_CALL} again")
     if head.startswith(b"<"):

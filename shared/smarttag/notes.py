@@ -30,6 +30,10 @@ class Notes:
         if self._counts[code] <= SAME_KIND:
             self._kept.append(Notice(code, path, message))
 
+    def count(self, code: str) -> int:
+        """Return how often a code was noted."""
+        return self._counts[code]
+
     def all(self) -> tuple[Notice, ...]:
         """Return the warnings in order, and a last one for those beyond the bound."""
         more = self._counts.total() - len(self._kept)
@@ -101,6 +105,10 @@ class Notes:
 
     def ms(self, value: Json, path: str, per_unit: int = 1000) -> int | None:
         """Return a time in milliseconds; ``per_unit`` is 1 where the vendor's unit is the millisecond."""
+        at = self._ms(value, path, per_unit)
+        return None if at is None else self._not_before_start(at, path)
+
+    def _ms(self, value: Json, path: str, per_unit: int) -> int | None:
         number = self.number(value, path)
         if number is None:
             if value is None:
@@ -109,10 +117,12 @@ class Notes:
         if not -MAX_MS <= number * per_unit <= MAX_MS:
             self.add("absurd-time", path, "a time of over three years; ignored")
             return None
-        if number < 0:
-            self.add("negative-time", path, "a time before the start; read as 0")
-            return 0
         return round(number * per_unit)
+
+    def _not_before_start(self, at: int, path: str) -> int:
+        if at < 0:
+            self.add("negative-time", path, "a time before the start; read as 0")
+        return max(at, 0)
 
     def range(self, item: Json, path: str, per_unit: int = 1000) -> tuple[int, int] | None:
         """Return the range of an item that says from/to, startTime/endTime or start/end; None drops it."""
@@ -124,14 +134,14 @@ class Notes:
                 break
         else:
             begin, end = "from", "to"
-        first = self.ms(item.get(begin), f"{path}.{begin}", per_unit)
-        last = self.ms(item.get(end), f"{path}.{end}", per_unit)
+        first = self._ms(item.get(begin), f"{path}.{begin}", per_unit)
+        last = self._ms(item.get(end), f"{path}.{end}", per_unit)
         if first is None or last is None:
             return None
         if last < first:
             self.add("reversed-range", path, f"ends at {last} ms, before it starts at {first} ms; dropped")
             return None
-        return first, last
+        return self._not_before_start(first, f"{path}.{begin}"), self._not_before_start(last, f"{path}.{end}")
 
     def score(self, value: Json, path: str) -> float | None:
         """Return a confidence; the vendor's -1 means that there is none."""

@@ -25,9 +25,10 @@ class Subject:
     track: Track
 
 
-def read(subject: Subject, raw: Json, path: str, draft: Draft, keys: tuple[str, str] = ("from", "to")) -> None:
-    """Read the appearances of one row, in seconds, into the subject's track."""
+def read(subject: Subject, raw: Json, path: str, draft: Draft, keys: tuple[str, str] = ("from", "to")) -> bool:
+    """Read the appearances of one row, in seconds, into the subject's track; return whether all of its times held."""
     rows, track = draft.notes.array(raw, path), subject.track
+    given, negative = len(rows), draft.notes.count("negative-time")
     indices: Sequence[int] = range(len(rows))
     plain = _plain(rows, *keys)
     if plain is None:
@@ -36,8 +37,9 @@ def read(subject: Subject, raw: Json, path: str, draft: Draft, keys: tuple[str, 
         rows = [mended[index] for index in indices]
         plain = _plain(rows, *keys)
     if not rows or plain is None:
-        return
+        return False
     ranges, scores = plain
+    held = len(rows) == given and draft.notes.count("negative-time") == negative
     best = max(scores)
     known = None if best == NO_SCORE else best
     if subject.kind == "person":
@@ -50,6 +52,7 @@ def read(subject: Subject, raw: Json, path: str, draft: Draft, keys: tuple[str, 
     if draft.occurrences is not None:
         for span, score in zip(ranges, scores, strict=True):
             draft.saw(subject.kind, subject.name, subject.group, span, None if score == NO_SCORE else score)
+    return held
 
 
 def _plain(rows: list[Item], begin: str, end: str) -> tuple[list[Range], list[float]] | None:

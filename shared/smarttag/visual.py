@@ -19,10 +19,10 @@ def video(data: Item, path: str, draft: Draft) -> bool:
     for item, where, subject in rows:
         track = subject.track
         total, count = track.total, track.count
-        sightings.read(subject, item.pop("occurrences", None), f"{where}.occurrences", draft)
+        held = sightings.read(subject, item.pop("occurrences", None), f"{where}.occurrences", draft)
         ratio = notes.ratio(item.get("ratio"), f"{where}.ratio")
         track.add_ratio(ratio)
-        if ratio is not None and track.total > total:
+        if ratio is not None and held and track.total > total:  # the ratio counts ranges that were dropped
             draft.shares.append(Share(ratio, track.total - total, track.count - count))
     return _classifications(data, path, draft) or bool(rows)
 

@@ -39,6 +39,7 @@ def seen(first: Any, last: Any, **fields: Any) -> dict[str, Any]:
     [
         (b"", "nothing"),
         (b" \r\n", "nothing"),
+        (b" " * 300 + b"<html/>", "XML or HTML"),
         (b"\xef\xbb\xbf<?xml version='1.0'?><QuerySmarttagJobResponse/>", "XML or HTML"),
         (b"\n<html><body>502</body></html>", "XML or HTML"),
         (b'{"JobStatus": "Success", "Results"', "not JSON"),
@@ -136,6 +137,7 @@ def test_several_results_of_one_type_are_united_and_the_worst_state_is_told() ->
         (seen(2.0, 2.0), [(2000, 2000)], []),
         (seen(0.0005, 0.0015), [(0, 2)], []),
         (seen(2.0, 1.0), [], [("reversed-range", "")]),
+        (seen(-1.0, -2.0), [], [("reversed-range", "")]),
         (seen("NaN", 1.0), [], [("not-finite", "from")]),
         (seen(0.0, "1e400"), [], [("not-finite", "to")]),
         (seen(0.0, 1e300), [], [("absurd-time", "to")]),
@@ -227,6 +229,41 @@ def test_ratios_that_share_no_duration_are_doubted() -> None:
 def test_a_duration_that_ends_before_its_ranges_is_doubted() -> None:
     summary = summarise(answer(("VideoLabel", {"persons": [person(seen(90.0, 95.0), ratio=0.1)]})))
     assert [warning.code for warning in summary.warnings] == ["ratios-disagree"]
+
+
+@pytest.mark.parametrize("lost", [seen(20.0, 15.0), seen(20.0, None), seen(-5.0, 1.0), None])
+def test_a_row_that_lost_time_tells_no_duration(lost: Any) -> None:
+    """Its ratio counts the range that was dropped or cut."""
+    summary = summarise(answer(("VideoLabel", {"persons": [person(seen(0.0, 10.0), lost, ratio=0.5)]})))
+    assert (summary.media.durationMs, summary.media.durationSource) == (10_000, "maxTo")
+
+
+@pytest.mark.parametrize("ratio", [0.0005000000000000001, 0.000500001])
+def test_a_ratio_that_bounds_nothing_tells_no_duration(ratio: float) -> None:
+    summary = summarise(answer(("VideoLabel", {"persons": [person(seen(0.0, 1e6), ratio=ratio)]})))
+    assert b'"durationMs":1000000000,"durationSource":"maxTo"' in summary.to_json()
+
+
+def test_text_in_a_picture_has_no_duration() -> None:
+    text = ("OCR", {"details": [{"timestamp": 0.0, "info": [{"content": "甲", "score": 0.9}]}]})
+    for results, kind in (((("ImageLabel", {}), text), "image"), ((text,), "unknown")):
+        media = summarise(answer(*results)).media
+        assert (media.kind, media.durationMs, media.durationSource) == (kind, None, None)
+
+
+def test_blanks_around_the_json_are_nothing() -> None:
+    assert summarise(b" " * 300 + answer(("Meta", {"title": "题"})) + b"\n").title == "题"
+
+
+def test_an_alert_counts_in_words() -> None:
+    rows = [
+        person(*[seen(float(i), i + 0.5) for i in range(count)], name=str(count), category="sensitive")
+        for count in (2, 1)
+    ]
+    assert [alert.detail for alert in summarise(answer(("VideoLabel", {"persons": rows}))).alerts] == [
+        "2 appearances, first at 0.000 s, 1.000 s in all",
+        "1 appearance, first at 0.000 s, 0.500 s in all",
+    ]
 
 
 def test_sensitive_people_of_both_generations_are_alerts() -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from local.recorded import RecordedJob, jobs
 from shared.smarttag import analyse
-from shared.smarttag.model import Analysis, Link, Summary, TextTag, Transcript, TypeState
+from shared.smarttag.model import Alert, Analysis, Link, Summary, TextTag, Transcript, TypeState
 from shared.smarttag.report import MAX_BYTES, geometry, precompile, render, view
 from tests.smarttag import report_samples as samples
 
@@ -167,6 +167,8 @@ def test_every_recorded_job_has_a_small_page(recorded: RecordedJob) -> None:
         (samples.bare("Melted"), "Melted"),
         (samples.image(), "一张图片。识别出 2 位人物。"),
         (changed(samples.bare(), types={"OCR": TypeState(1, "invalid")}), "部分结果无法解析：OCR。"),
+        (changed(samples.bare(), types={"OCR": TypeState(1, "invalid")}), "文字识别结果（OCR）无法解析。"),
+        (changed(samples.bare(), types={"ASR": TypeState(1, "invalid")}), "语音识别结果（ASR）无法解析。"),
         (changed(samples.bare(), types={"VideoLabel": TypeState(1, "empty")}), "画面已分析，未发现人物或标签。"),
         (samples.small(), "万立骏"),
     ],
@@ -180,6 +182,24 @@ def test_no_speech_recognised_is_not_the_same_as_none_asked_for() -> None:
     absent = Analysis(changed(samples.small(), transcript=None).summary, None, ())
     assert "语音已识别，未听到任何话语。" in Page(render(silent)).text
     assert "任务未返回语音识别结果（ASR）" in Page(render(absent)).text
+
+
+def test_what_could_not_be_read_is_not_called_absent() -> None:
+    page = render(changed(samples.bare(), types={"VideoLabel": TypeState(1, "invalid")})).decode()
+    assert "No people found" not in page
+    assert page.count(">结果无法解析") == 2  # people and tags
+
+
+def test_an_alert_tells_the_times_of_its_own_kind() -> None:
+    both = [
+        samples.person("甲", ((at, at + 500),), category)
+        for at, category in ((1_000, "sensitive"), (5_000, "politician"))
+    ]
+    found = samples.concept("entity", ("人脸", "敏感人物"), "乙", ((7_000, 9_000),))
+    kinds = [("politician", "甲"), ("sensitive-person", "甲"), ("sensitive-person", "乙")]
+    alerts = tuple(Alert(kind, name, "") for kind, name in kinds)
+    page = render(changed(samples.bare(), persons=tuple(both), concepts=(found,), alerts=alerts)).decode()
+    assert re.findall("首次 ([0-9:.]+)，", page) == ["0:05.00", "0:01.00", "0:07.00"]
 
 
 def test_an_image_shows_scores_and_boxes_and_no_axis() -> None:

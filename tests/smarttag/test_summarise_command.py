@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,8 +20,11 @@ JOBS = jobs()
 COMMAND = [sys.executable, "-c", "from local.cli import main; main()", "summarise"]
 
 
-def run(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([*COMMAND, *map(str, arguments)], input=stdin, capture_output=True, check=False, timeout=60)
+def run(
+    *arguments: str | Path, stdin: bytes = b"", env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    command = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=60, env=env)
 
 
 def test_one_file_is_printed(tmp_path: Path) -> None:
@@ -71,7 +75,26 @@ def test_two_files_of_one_name_do_not_overwrite_each_other(tmp_path: Path) -> No
     assert orjson.loads((tmp_path / "out" / "job" / "summary.json").read_bytes())["status"] == "Success"
 
 
-@pytest.mark.parametrize("arguments", [["nowhere.json"], ["no-*.json"], [], ["--nonsense"]])
+def test_what_jobs_left_behind_goes_by_their_ids(tmp_path: Path) -> None:
+    for name in ("job-a", "job-b"):
+        (tmp_path / "jobs" / name).mkdir(parents=True)
+        (tmp_path / "jobs" / name / "response.json").write_bytes(JOBS["meta"].response)
+    done = run(tmp_path / "jobs" / "*" / "response.json", "-o", tmp_path / "out")
+    assert done.returncode == 0
+    for name in ("job-a", "job-b"):
+        assert orjson.loads((tmp_path / "out" / name / "summary.json").read_bytes())["jobId"] == name
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_the_output_is_utf_8_whatever_the_locale_and_the_file_name(options: list[str], tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"bad\xff.json")
+    path.write_bytes(JOBS["documented"].response)
+    done = run(path, *options, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0
+    assert "万立骏" in done.stdout.decode()
+
+
+@pytest.mark.parametrize("arguments", [["nowhere.json"], ["no-*.json"], [], [""], ["--nonsense"]])
 def test_wrong_use_is_exit_status_2(arguments: list[str], tmp_path: Path) -> None:
     assert run(*(tmp_path / a if "." in a else a for a in arguments)).returncode == 2
 

@@ -5,14 +5,13 @@ The page must stay small whatever a job holds, so every list has a limit and say
 
 from __future__ import annotations
 
-import itertools
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from shared.smarttag.model import Analysis, Concept, Person, ScreenTextItem, Seen, Segment, Summary, Tag
+from shared.smarttag.model import Alert, Analysis, Concept, Person, ScreenTextItem, Seen, Segment, Summary, Tag
 from shared.smarttag.report import geometry
 
 T = TypeVar("T")
@@ -174,12 +173,15 @@ def headline(summary: Summary) -> str:
     return summary.title or who or " · ".join(about) or f"任务 {summary.jobId}"
 
 
-def seen_zh(summary: Summary, name: str) -> str:
+def seen_zh(summary: Summary, alert: Alert) -> str:
     """Say in Chinese how often and how long the person of an alert is seen; nothing where it has no times."""
-    found = (p for p in summary.persons if p.name == name and p.sensitive and p.firstMs is not None)
+    label = ALERTS.get(alert.kind, Label("", ""))
+    found: list[Seen] = [p for p in summary.persons if p.name == alert.name and CATEGORIES.get(p.category) == label]
+    found += [c for c in summary.concepts if label.zh and c.label == alert.name and label.zh in c.level2]
     return "；".join(
-        f"出现 {p.appearanceCount} 次，首次 {geometry.clock(p.firstMs or 0)}，共 {geometry.length_zh(p.seenMs)}"
-        for p in itertools.islice(found, 1)
+        f"出现 {seen.appearanceCount} 次，首次 {geometry.clock(seen.firstMs)}，共 {geometry.length_zh(seen.seenMs)}"
+        for seen in found[:1]
+        if seen.firstMs is not None
     )
 
 
