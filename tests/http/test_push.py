@@ -102,6 +102,12 @@ def push(service: FakeService, source: Source) -> Callable[..., TestResponse]:
 Push = Callable[..., TestResponse]
 
 
+def test_a_signature_that_is_not_even_ascii_is_refused(push: Push, service: FakeService) -> None:
+    body = MESSAGE.encode()
+    assert push(body, {**sign(body), "Authorization": "\xe9"}).status_code == 403
+    assert service.accepted == []
+
+
 @pytest.mark.parametrize("kind", BODIES)
 def test_a_genuine_push_is_taken_in_as_it_came(push: Push, service: FakeService, kind: str) -> None:
     body = BODIES[kind].encode()
