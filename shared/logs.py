@@ -38,7 +38,7 @@ def protect(*secrets: str) -> None:
 
 def redact(text: str) -> str:
     """Return ``text`` with every known or secret-looking value masked."""
-    for secret in _protected:
+    for secret in tuple(_protected):  # another thread may add one meanwhile
         text = text.replace(secret, _MASK)
     return _SHAPES.sub(_MASK, text)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
+import sys
+import threading
 from typing import Any
 
 import orjson
@@ -79,3 +81,23 @@ def test_any_field_makes_one_parseable_line(fields: dict[str, Any]) -> None:
     logs.set_up("INFO", stream)
     logs.log("x", value=fields, odd="\ud800", big=2**70)
     assert len(lines(stream)) == 1
+
+
+def test_a_secret_learnt_by_another_thread_disturbs_no_line() -> None:
+    over = threading.Event()
+
+    def learn() -> None:
+        number = 0
+        while not over.is_set():
+            logs.protect(f"learnt-secret-{(number := number + 1)}")
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=learn)
+    thread.start()
+    try:
+        assert {logs.redact("an ordinary line") for _ in range(2000)} == {"an ordinary line"}
+    finally:
+        over.set()
+        thread.join()
+        sys.setswitchinterval(interval)
