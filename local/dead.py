@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
-from shared.errors import BadInput
+from shared.errors import BadInput, PermanentError
 from shared.notifications import JobChanged, Poison, Publish, parse
 from shared.webhooks.dead import DeadLetters
 from shared.wiring import relay
@@ -29,10 +30,13 @@ def list_(as_json: AsJson = False) -> None:  # noqa: FBT002 - typer's way to a f
     if as_json:
         print(json.dumps(letters))
         return
-    table = Table("name", "since", "reason", title=f"{len(letters)} dead letters")
+    table = Table(Column("name", no_wrap=True), "since", "reason", title=f"{len(letters)} dead letters")
     for letter in letters:
         table.add_row(_escape(letter["name"]), letter["deadAt"][:19].replace("T", " "), _escape(letter["reason"]))
-    Console().print(table if letters else "There are no dead letters.")
+    console = Console()
+    # Names are there to be typed again: a narrow terminal may break the lines, but no name is cut short.
+    console.width = max(console.width, 60 + max((len(letter["name"]) for letter in letters), default=0))
+    console.print(table if letters else "There are no dead letters.")
 
 
 @app.command()
@@ -68,12 +72,21 @@ def replay(
         raise typer.BadParameter("name dead letters, or say --all")
     dead = _dead()
     chosen = list(dead.names()) if every else names or []
+    failed: dict[str, PermanentError] = {}  # one that cannot be replayed must not keep back those after it
     for name in chosen:
-        dead.replay(name, lambda raw: _again(dead, raw))
+        try:
+            dead.replay(name, lambda raw: _again(dead, raw))
+        except PermanentError as error:
+            failed[name] = error
+            continue
         if not as_json:
             print(f"owed again: {name}")
     if as_json:
-        print(json.dumps({"owed": chosen}))
+        print(json.dumps({"owed": [name for name in chosen if name not in failed]}))
+    for name, reason in failed.items():
+        print(f"smarttag: {name}: {reason}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)
 
 
 def _again(dead: DeadLetters, raw: bytes) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from shared.wiring import relay
 
@@ -21,9 +21,14 @@ def outbox(
     if as_json:
         print(json.dumps(entries))
         return
-    table = Table("job", "what", "to", "attempt", "owed since", "next try", title=f"{len(entries)} owed")
+    job, to = Column("job", no_wrap=True), Column("to", no_wrap=True)
+    table = Table(job, "what", to, "attempt", "owed since", "next try", title=f"{len(entries)} owed")
     for entry in entries:
         what = f"{entry['kind']} {entry.get('event', '')}".strip()
         since, due = (entry[name][:19].replace("T", " ") for name in ("owedAt", "nextTry"))
         table.add_row(entry["jobId"], what, entry.get("subscriber", ""), str(entry["attempt"]), since, due)
-    Console().print(table if entries else "Nothing is owed.")
+    console = Console()
+    # A narrow terminal may break the lines, but no name is cut short.
+    names = (len(entry["jobId"]) + len(entry.get("subscriber", "")) for entry in entries)
+    console.width = max(console.width, 90 + max(names, default=0))
+    console.print(table if entries else "Nothing is owed.")

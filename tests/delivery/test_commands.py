@@ -11,7 +11,6 @@ import typer
 from typer.testing import CliRunner, Result
 
 from local import dead, outbox
-from shared.errors import BadInput, ObjectNotFound
 from shared.storage.directory import DirectoryStore
 from shared.webhooks.delivery import Deliveries
 from tests.delivery.memory_store import FAILED, Receivers
@@ -80,10 +79,12 @@ def test_replay_owes_again_and_refuses_what_is_still_poison(run: Run, deliveries
     assert run("dead", "replay").exit_code == 2
     assert run("dead", "replay", LETTER).stdout == f"owed again: {LETTER}\n"
     assert run("dead", "replay", "jobs/job3").exit_code == 0
-    assert isinstance(run("dead", "replay", LETTER).exception, ObjectNotFound)
+    again = run("dead", "replay", LETTER)
+    assert (again.exit_code, again.stdout) == (1, "")
+    assert f"{LETTER}: there is no dead letter" in again.stderr
     refused = run("dead", "replay", "--all")
-    assert isinstance(refused.exception, BadInput)
-    assert "still not understood" in str(refused.exception)
+    assert refused.exit_code == 1
+    assert "still not understood" in refused.stderr
     owed = {(entry["kind"], entry["jobId"]) for entry in deliveries.owed()}
     assert owed == {("delivery", "job1"), ("delivery", "job2"), ("publish", "job3")}
     assert len(list(deliveries.dead.names())) == 1
@@ -98,6 +99,22 @@ def test_a_message_that_is_understood_by_now_is_owed(run: Run, deliveries: Deliv
     )
     assert json.loads(run("dead", "replay", name, "--json").stdout) == {"owed": [name]}
     assert ("publish", "job9") in {(entry["kind"], entry["jobId"]) for entry in deliveries.owed()}
+
+
+def test_one_letter_that_cannot_be_replayed_keeps_none_of_the_others_back(run: Run, deliveries: Deliveries) -> None:
+    (poison,) = (each for each in deliveries.dead.names() if each.startswith("notifications/"))
+    shown = run("dead", "replay", poison, LETTER, "jobs/job3", "--json")
+    assert shown.exit_code == 1
+    assert json.loads(shown.stdout) == {"owed": [LETTER, "jobs/job3"]}
+    assert list(deliveries.dead.names()) == [poison]
+
+
+def test_no_name_is_cut_short_on_a_narrow_terminal(deliveries: Deliveries, tmp_path: Path) -> None:
+    env = {"OUTPUT_URL": f"file://{tmp_path}", "COLUMNS": "60"}
+    shown = CliRunner().invoke(app, ["dead", "list"], env=env).stdout
+    assert all(name in shown for name in deliveries.dead.names())
+    deliveries.dead.owe_job("j" * 64, "Success", wait=0)
+    assert "j" * 64 in CliRunner().invoke(app, ["outbox"], env=env).stdout
 
 
 def test_when_there_is_nothing(tmp_path: Path) -> None:
