@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from shared import logs
 from shared.credentials import Credentials
-from shared.errors import BadSettings, ObjectNotFound, SubscribersBroken
-from shared.notifications import Publish, parse
+from shared.errors import BadInput, BadSettings, ObjectNotFound, SubscribersBroken
+from shared.notifications import Publish, Sweep, parse
 from shared.pipeline import Outcome, Pipeline
 from shared.settings import Location, Settings
 
@@ -98,11 +98,17 @@ class Relay:
         return {"jobId": job_id, **told.to_dict()}
 
     def accept(self, message: bytes) -> list[dict[str, Any]]:
-        """Handle a pushed notification as the event function would, or hand it to that: a topic waits five seconds."""
+        """Handle a pushed notification as the event function would, or hand it to that: a topic waits five seconds.
+
+        ``BadInput`` if it holds a command or a timer's event: whoever may notify may not redeliver or sweep.
+        """
+        messages = parse(message)
+        if any(isinstance(each, Publish | Sweep) for each in messages):
+            raise BadInput("a push holds a command or a timer's event; only notifications are taken in this way")
         target = self.settings.handoff
         if target is not None:
             self.invoker.hand_off(target, message, f"notified-{sha256(message).hexdigest()[:32]}")
-            return [{"jobId": getattr(each, "job_id", ""), "outcome": "accepted"} for each in parse(message)]
+            return [{"jobId": getattr(each, "job_id", ""), "outcome": "accepted"} for each in messages]
         return [outcome.to_dict() for outcome in self.handle(message, request_id="push", seconds=60)]
 
     @cached_property

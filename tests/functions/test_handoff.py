@@ -13,6 +13,7 @@ from local import recorded
 from local.cloud.accounts import ROLE
 from local.cloud.fc_triggers import FcApi
 from local.world import CALLBACK, World, world
+from shared.errors import BadInput
 from shared.settings import Settings
 from shared.wiring import Relay
 
@@ -63,3 +64,18 @@ def test_a_pushed_notification_is_handed_off_too(cloud: World, relay: Relay) -> 
     assert relay.accept(MESSAGE) == [{"jobId": JOB.job_id, "outcome": "accepted"}]
     assert cloud.settle()
     assert (cloud.job(JOB.job_id) / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"command": "publish", "jobId": "job1", "redeliver": true}',
+        b'{"triggerTime": "2026-11-22T08:30:00Z", "triggerName": "sweep", "payload": ""}',
+        orjson.dumps([orjson.loads(MESSAGE), {"Message": '{"command": "publish", "jobId": "job1"}', "TopicName": "t"}]),
+    ],
+)
+def test_whoever_may_notify_may_not_command(cloud: World, relay: Relay, body: bytes) -> None:
+    with pytest.raises(BadInput, match="only notifications"):
+        relay.accept(body)
+    assert cloud.settle()
+    assert len(cloud.functions.outcomes) == 0
