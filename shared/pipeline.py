@@ -128,7 +128,7 @@ class Pipeline:
         response, fresh = self._response(job_id)
         analysis = analyse(response, job_id)
         if analysis.summary.status not in FINAL:
-            return self._progress(job_id, hint, analysis.summary)
+            return self._progress(job_id, hint, analysis.summary, round)
         where = keys.artifact(job_id, keys.RESPONSE)
         if fresh and not self._store.create(where, response):
             response = self._store.get(where)
@@ -220,13 +220,13 @@ class Pipeline:
         except ObjectNotFound:
             return self._source.query(job_id, self._query_seconds), True
 
-    def _progress(self, job_id: str, hint: str, summary: Summary) -> Published:
+    def _progress(self, job_id: str, hint: str, summary: Summary, round: str) -> Published:  # noqa: A002 - the outbox's word
         if hint in FINAL:
             raise JobNotReady(
                 f"the notification says job {job_id} is {hint}, QuerySmarttagJob still says {summary.status}",
                 jobId=job_id,
             )
-        told = self._deliveries.tell(job_id, summary.status, summary)
+        told = self._deliveries.tell(job_id, summary.status, summary, round=round)
         return Published(job_id, "progress", summary.status, (), tuple((one.subscriber, one.state) for one in told))
 
     def _leave(self, job_id: str, response: bytes, artifacts: Sequence[Artifact]) -> tuple[str, ...]:

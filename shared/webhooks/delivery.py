@@ -117,7 +117,7 @@ class Deliveries:
         fresh = self._outbox.fix(keys.event(job_id, name), event)
         if fresh:
             content.event, content.summary = event, loaded
-        return self._tell(content, round, fresh=fresh and round == "0")
+        return self._tell(content, round, fresh=fresh)
 
     def redeliver(self, job_id: str, subscriber_id: str | None, request_id: str) -> tuple[Told, ...]:
         """Send the job's last event again, to one subscriber or to all who want it: same id, same body.
@@ -204,12 +204,15 @@ class Deliveries:
 
     def _tell(self, content: Content, round_: str, *, fresh: bool) -> tuple[Told, ...]:
         fan_out = self._fan_out(content, round_)
-        end = None if fresh else self._outbox.find(fan_out.receipt)
+        end = None if fresh and round_ == "0" else self._outbox.find(fan_out.receipt)
         if end is not None:
             return tuple(Told(subscriber, "duplicate") for subscriber in end["subscribers"])
         self._outbox.owe(fan_out)
         attempts = self._attempts()
         try:
+            if fresh and round_ != "0":  # the first anybody hears of it: a notification still to come is a duplicate
+                first = replace(fan_out, round="0").receipt
+                self._outbox.fix(first, {"state": "told", "subscribers": [], "at": iso(self._outbox.now())})
             owed = self._owe_all(attempts, fan_out)
             self._outbox.fix(fan_out.receipt, {"state": "told", **_ids(owed), "at": iso(self._outbox.now())})
         except RelayError as error:  # subscribers.json or the store: the sweep goes on from the entry
