@@ -225,10 +225,13 @@ def _seconds(retry_after: str | None, now: float) -> float | None:
         return float(text)
     if not text:
         return None
+    from datetime import timezone
     from email.utils import parsedate_to_datetime
 
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
+        date = parsedate_to_datetime(text)
+        # asctime's form names no zone; HTTP's dates are in UTC, whatever the host's zone is
+        return max(0.0, (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp() - now)
     except (ValueError, TypeError, OverflowError):
         return None
 

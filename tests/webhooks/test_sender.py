@@ -162,6 +162,14 @@ def test_no_retry_after_is_too_odd(header: str) -> None:
     assert seconds is None or seconds >= 0
 
 
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Shanghai"])
+def test_retry_after_without_a_zone_is_utc_wherever_the_host_is(zone: str) -> None:
+    code = "from shared.webhooks.sender import _seconds; print(_seconds('Sun Nov 22 20:00:00 2026', 1795377000))"
+    env = {**os.environ, "TZ": zone}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == "600.0\n"
+
+
 @pytest.mark.parametrize("status", [429, 503, 500, 404])
 def test_retry_after_is_handed_on_with_every_failure(
     sender: Sender, subscriber: Subscriber, receiver: Receiver, status: int
