@@ -58,7 +58,7 @@ class DeadLetters:
         return self._store.get(f"{keys.DEAD}{name}.raw")
 
     def replay(self, name: str, notify: Callable[[bytes], None]) -> None:
-        """Owe it again, due now, and bury it no longer; if it fails again, it will be a new dead letter.
+        """Owe it again, due at the next sweep, and bury it no longer; if it fails again, it will be a new dead letter.
 
         A delivery is sent with its id and body of old, in a new round; the same dead letter always names the same
         round, so that nothing happens twice if this is interrupted and repeated. ``notify`` handles a poison message
@@ -70,7 +70,7 @@ class DeadLetters:
             round_ = keys.round_name(f"{name} {facts['deadAt']}")
             self._outbox.owe(Owed(DELIVERY, facts["jobId"], facts["event"], facts["subscriber"], round_, now, now))
         elif facts["kind"] == PUBLISH:
-            self.owe_job(facts["jobId"], facts.get("event", ""), wait=0)
+            self.owe_job(facts["jobId"], facts.get("event", ""), wait=10)  # its next letter would lie under this name
         else:
             notify(self.raw(name))
         for suffix in ("json", "raw"):
