@@ -139,7 +139,7 @@ class Chapter:
 
 @dataclass(frozen=True, slots=True)
 class Nlp:
-    """What the language model made of the speech."""
+    """What NLP made of the speech."""
 
     summary: str
     keywords: tuple[str, ...]

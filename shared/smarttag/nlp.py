@@ -1,4 +1,4 @@
-"""NLP: what a language model made of the speech. Times are milliseconds."""
+"""NLP: what was made of the speech. Times are milliseconds."""
 
 from __future__ import annotations
 
