@@ -22,6 +22,10 @@ class Service(Protocol):
         """Hand the publication to the event function; False where ``HANDOFF`` is ``inline`` and nothing was done."""
         ...
 
+    def owe(self, job_id: str) -> None:
+        """Leave the publication to the sweeps, which try it until it is done or given up."""
+        ...
+
     def stored_summary(self, job_id: str) -> bytes:
         """Return summary.json; ``ObjectNotFound`` if the job has not been published."""
         ...

@@ -148,9 +148,9 @@ class Deliveries:
             for owed in self._outbox.listed()
         ]
 
-    def owe_job(self, job_id: str, hint: str) -> Owed:
-        """Owe the publication of a job, before it is tried; return the entry for ``settle_job``."""
-        return self.dead.owe_job(job_id, hint, wait=LEASE)
+    def owe_job(self, job_id: str, hint: str, wait: float = LEASE) -> Owed:
+        """Owe a publication in ``wait`` seconds, time to try it first; return the entry for ``settle_job``."""
+        return self.dead.owe_job(job_id, hint, wait)
 
     def settle_job(self, entry: Owed) -> None:
         """Strike off what ``owe_job`` returned: the job has been published, or buried."""

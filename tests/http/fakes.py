@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import waitress.server
 
-from shared.errors import JobNotFound, ObjectNotFound, RelayError
+from shared.errors import JobNotFound, ObjectNotFound, RelayError, Unavailable
 from shared.http.app import App
 from shared.http.bulk import Bulk
 from shared.http.limits import Limiter
@@ -45,9 +45,11 @@ class FakeService:
     faults: dict[str, list[Exception]] = field(default_factory=dict)
     flaky: Callable[[str], RelayError | None] = lambda _job_id: None
     handing_off: bool = False
+    unwritable: bool = False
     rounds: list[str] = field(default_factory=list)
     published: Counter[str] = field(default_factory=Counter)
     handed: list[str] = field(default_factory=list)
+    owed: list[str] = field(default_factory=list)
     accepted: list[bytes] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -91,6 +93,11 @@ class FakeService:
         if self.handing_off:
             self.handed.append(job_id)
         return self.handing_off
+
+    def owe(self, job_id: str) -> None:
+        if self.unwritable:
+            raise Unavailable("oss://secret-bucket/ could not be written")
+        self.owed.append(job_id)
 
     def stored_summary(self, job_id: str) -> bytes:
         return self.stored(job_id, "summary.json")

@@ -59,7 +59,8 @@ def test_every_job_is_answered_for_itself() -> None:
     assert service.published == Counter([FINISHED])
 
 
-def test_what_stays_throttled_is_answered_when_time_is_up() -> None:
+@pytest.mark.parametrize("redeliver", [False, True])
+def test_what_stays_throttled_is_owed_when_time_is_up_but_no_redelivery(*, redeliver: bool) -> None:
     now = [0.0]
 
     def sleep(seconds: float) -> None:
@@ -67,11 +68,23 @@ def test_what_stays_throttled_is_answered_when_time_is_up() -> None:
 
     service = FakeService(flaky=lambda job_id: Throttled("no", retry_after=3) if job_id == FINISHED else None)
     client = Client(make_app(service, bulk=Bulk(seconds=20, clock=lambda: now[0], sleep=sleep)))
-    answer = post(client, {"jobIds": [FINISHED, DONE]})
-    failed, fine = answer.json["results"]
-    assert (failed["outcome"], failed["problem"]["status"], failed["problem"]["retryAfter"]) == ("failed", 429, 3)
-    assert fine["outcome"] == "duplicate"
+    answer = post(client, {"jobIds": [FINISHED, DONE, "unknown"], "redeliver": redeliver})
+    late, fine, unknown = answer.json["results"]
+    if redeliver:
+        assert (late["outcome"], late["problem"]["status"], late["problem"]["retryAfter"]) == ("failed", 429, 3)
+    else:
+        assert late == {"jobId": FINISHED, "outcome": "accepted"}
+    assert service.owed == ([] if redeliver else [FINISHED])
+    assert answer.status_code == (200 if redeliver else 202)
+    assert (fine["outcome"], unknown["outcome"]) == ("published" if redeliver else "duplicate", "failed")
     assert 15 <= now[0] <= 20
+
+
+def test_what_cannot_even_be_owed_is_said_to_have_failed() -> None:
+    service = FakeService(flaky=lambda _job_id: Throttled("no"), unwritable=True)
+    answer = post(Client(make_app(service, bulk=Bulk(seconds=0))), {"jobIds": [FINISHED]})
+    assert (answer.status_code, answer.json["counts"]) == (200, {"failed": 1})
+    assert answer.json["results"][0]["problem"]["status"] == 503
 
 
 def test_permanent_failures_are_tried_once() -> None:
