@@ -80,6 +80,8 @@ def test_a_shown_text_can_stand_in_html_and_be_seen(text: str) -> None:
 
 def test_invisible_names_are_spelt_out() -> None:
     assert view.visible("\u200b\u2060", 240) == "U+200B U+2060"
+    assert view.visible("\u2066\u2069", 240) == "U+2066 U+2069"
+    assert view.visible("\U0001fae8", 240) == "\U0001fae8", "a sign that Python 3.10 does not know, and 3.12 does"
     assert view.visible("", 240) == "—"
 
 

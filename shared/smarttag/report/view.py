@@ -6,10 +6,10 @@ The page must stay small whatever a job holds, so every list has a limit and say
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
+from unicodedata import ucd_3_2_0 as ucd  # the same in every Python, and so is the page
 
 from shared.smarttag.model import Alert, Analysis, Concept, Person, ScreenTextItem, Seen, Segment, Summary, Tag
 from shared.smarttag.report import geometry
@@ -17,6 +17,8 @@ from shared.smarttag.report import geometry
 T = TypeVar("T")
 _SHORT = 40  # characters of a value where a label is usual
 _ELLIPSIS = "…"
+_INVISIBLE = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf", "Cs", "Co"})  # not Cn: what is younger than the data can be seen,
+_YOUNG = frozenset("\u061c\u2066\u2067\u2068\u2069")  # but for these marks of direction
 
 
 class Label(NamedTuple):
@@ -143,8 +145,8 @@ def visible(text: str, limit: int) -> str:
     code points, since an editor cannot point at nothing.
     """
     cut = text if len(text) <= limit else text[:limit] + _ELLIPSIS
-    clean = "".join(c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs") else "\ufffd" for c in cut)
-    if any(unicodedata.category(c)[0] not in "ZC" for c in clean):
+    clean = "".join(c if c in "\n\t" or ucd.category(c) not in ("Cc", "Cs") else "\ufffd" for c in cut)
+    if any(c not in _YOUNG and ucd.category(c) not in _INVISIBLE for c in clean):
         return clean
     return " ".join(f"U+{ord(c):04X}" for c in text[:8]) or "—"
 
