@@ -173,7 +173,7 @@ def test_a_push_ahead_of_mps_is_sent_again(env: dict[str, str]) -> None:
     assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
 
 
-@pytest.mark.parametrize(("jobs", "bulk"), [(1000, Bulk()), (100, Bulk(seconds=1.5))], ids=["a thousand", "no time"])
+@pytest.mark.parametrize(("jobs", "bulk"), [(1000, Bulk()), (200, Bulk(seconds=1.0))], ids=["a thousand", "no time"])
 def test_many_jobs_in_one_request_while_mps_throttles_half_of_its_calls(
     env: dict[str, str], tmp_path: Path, jobs: int, bulk: Bulk
 ) -> None:
@@ -195,7 +195,7 @@ def test_many_jobs_in_one_request_while_mps_throttles_half_of_its_calls(
         counts = Counter(answer.json["counts"])
         assert (answer.status_code, counts.total()) == (202 if counts["accepted"] else 200, jobs)
         assert counts["published"] + counts["accepted"] == jobs
-        assert (jobs == 100) <= (counts["accepted"] > 0)
+        assert (jobs == 200) <= (counts["accepted"] > 0), "80 queries can begin in a second"
         assert len(mps.requests) > 1.3 * counts["published"]
         throttling.clear()
         relay.handle(
