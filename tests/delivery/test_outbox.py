@@ -15,7 +15,7 @@ from shared.errors import Unavailable
 from shared.keys import Owed
 from shared.webhooks.breaker import TRIPS_AT, WINDOW, Breakers
 from shared.webhooks.lanes import side_by_side
-from shared.webhooks.outbox import GIVE_UP, SCHEDULE, next_due
+from shared.webhooks.outbox import GIVE_UP, SCHEDULE, Outbox, Verdict, next_due
 from tests.delivery.memory_store import MemoryStore
 from tests.delivery.support import Clock
 
@@ -114,6 +114,22 @@ def tripped(store: MemoryStore, clock: Clock) -> None:
     breakers = Breakers(store, clock)
     for _ in range(TRIPS_AT):
         breakers.note("a", "https://a", "failed")
+
+
+def test_a_failure_that_was_recorded_is_followed_up_at_once_and_not_after_the_lease() -> None:
+    clock = Clock()
+    store = MemoryStore(clock)
+    outbox = Outbox(store, clock, random.Random(1))
+    owed = Owed(keys.DELIVERY, "job", "succeeded", "cms", "0", outbox.now(), outbox.now())
+    outbox.owe(owed)
+    verdict = outbox.step(owed, lambda: Verdict("again", {"kind": "failed"}))
+    outbox.owe(owed)  # as if the worker had died just after it recorded the failure
+    (following,) = (entry for entry in outbox.listed() if entry != owed)
+    outbox.strike(following)
+    assert outbox.step(owed, lambda: Verdict("delivered")).state == "again", "this attempt has been made"
+    assert list(outbox.listed()) == [following]
+    assert following.number == 2
+    assert following.due == verdict.record["next"]
 
 
 def test_of_all_workers_one_probes_in_each_window() -> None:
