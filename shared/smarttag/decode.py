@@ -37,7 +37,7 @@ READERS: dict[str, Callable[[Json, str, Draft], bool]] = {
     "Subtitle": links.subtitle,
 }
 _SPELLED = {name.lower(): name for name in READERS}
-_WORST = ("empty", "ok", "unknown", "invalid")  # of several results of one Type, the state that is reported
+_WORST = ("empty", "ok", "failed", "unknown", "invalid")  # of several results of one Type, the state that is reported
 _ALERTS = {"sensitive": "sensitive-person", "politician": "politician"}
 _ALERT_LEVELS = {"敏感人物": "sensitive-person", "政治人物": "politician"}
 _MOVING = {"VideoLabel", "ASR", "Subtitle"}  # Types that only a video has, even where they hold nothing
@@ -58,6 +58,10 @@ def read(response: bytes, job_id: str, *, details: bool) -> Analysis:
 def _read(response: bytes, job_id: str, draft: Draft) -> Analysis:
     job = envelope.read(response, draft.notes)
     types = _read_all(job, draft)
+    if draft.dictated and not draft.segments:
+        draft.segments = draft.dictated
+        for segment in draft.dictated:
+            draft.saw("speech", segment.text, "", (segment.fromMs, segment.toMs))
     if draft.segments is not None:
         draft.segments.sort(key=lambda segment: (segment.fromMs, segment.toMs))
     summary = _summary(job, job_id, draft, types)
@@ -94,11 +98,11 @@ def _read_one(name: str, result: Item, path: str, draft: Draft) -> str:
     parts = [(path, data)] if isinstance(data, dict) else notes.items(data, path)
     if not parts:
         return "invalid"
-    for where, part in parts:
-        if part.get("success") is False:
-            notes.add("vendor-failed", where, "the vendor says that this part did not succeed")
+    failed = [where for where, part in parts if part.get("success") is False]
+    for where in failed:
+        notes.add("vendor-failed", where, "the vendor says that this part did not succeed")
     held = [reader(part, where, draft) for where, part in parts]
-    return "ok" if any(held) else "empty"
+    return "ok" if any(held) else "failed" if failed else "empty"
 
 
 def _parse(result: Item, path: str, notes: Notes) -> Json:
@@ -106,7 +110,7 @@ def _parse(result: Item, path: str, notes: Notes) -> Json:
     data = result.pop("Data", None)
     if not isinstance(data, str):
         return data
-    if data.startswith(("http://", "https://")):
+    if data[:8].lower().startswith(("http://", "https://")):
         return data
     text = data.encode()
     del data

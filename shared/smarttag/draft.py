@@ -113,6 +113,7 @@ class Draft:
     classifications: list[Classification] = field(default_factory=list)
     textTags: dict[str, dict[str, None]] = field(default_factory=dict)
     segments: list[Segment] | None = None
+    dictated: list[Segment] = field(default_factory=list)  # by NLP
     screen: Screen | None = None
     chapters: list[Chapter] = field(default_factory=list)
     nlp: Nlp | None = None

@@ -39,6 +39,8 @@ def infer(kind: str, shares: list[Share], seen_until: int, latest: int | None, n
         if min(bounds, default=math.inf) > MAX_MS:  # a ratio so small that it bounds nothing
             break
         if low <= min(bounds):
+            heard = (latest or 0) - _FRAMES_MS  # speech, say, may go on when nothing is seen any more
+            low = max(low, heard) if heard <= min(bounds) else low
             first, last = math.ceil(low), math.floor(min(bounds))
             middle = (first + last) // 2
             return Media(kind, middle, "inferred", abs(last - middle) + (first > last))

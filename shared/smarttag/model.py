@@ -172,7 +172,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class TypeState:
-    """How one Result.Type fared: ok, empty, invalid or unknown; ``count`` is how many results of it there were."""
+    """How one Type fared: ok, empty, failed, invalid or unknown; ``count`` is how many results of it there were."""
 
     count: int
     state: str

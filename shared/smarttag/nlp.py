@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import fields
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from shared.smarttag.draft import Draft
-from shared.smarttag.model import Chapter, Nlp
+from shared.smarttag.model import Chapter, Nlp, Range, Segment
 from shared.smarttag.notes import Item, Json, Notes, shown
 
 _CONTENT = ("transcription", "autoChapters", "summarization", "meetingAssistance", "translation")
+_LATIN = re.compile("[A-Za-z0-9,.;:!?][A-Za-z0-9]")  # the last sign of a word and the first of the next
 _FIELDS = frozenset({*_CONTENT, "success", "message"})
 
 
@@ -17,6 +22,7 @@ def nlp(data: Item, path: str, draft: Draft) -> bool:
     """Read one NLP. Return whether it held anything."""
     notes = draft.notes
     notes.unknown_fields(data, _FIELDS, path)
+    _dictated(data.get("transcription"), f"{path}.transcription", draft)
     for where, item in notes.items(data.get("autoChapters"), f"{path}.autoChapters"):
         headline, summary = (notes.text(item.get(key), f"{where}.{key}") for key in ("headline", "summary"))
         span = notes.range(item, where, per_unit=1)
@@ -32,6 +38,33 @@ def nlp(data: Item, path: str, draft: Draft) -> bool:
     )
     draft.nlp = read if draft.nlp is None else _joined(draft.nlp, read)
     return any(data.get(name) for name in _CONTENT)
+
+
+def _dictated(value: Json, path: str, draft: Draft) -> None:
+    """Put the words of the transcription together to sentences, for a job that returns no other speech."""
+    notes = draft.notes
+    for where, paragraph in notes.items(notes.object(value, path).get("paragraphs"), f"{path}.paragraphs"):
+        words: list[tuple[Range, str, Json]] = []
+        for at, word in notes.items(paragraph.get("words"), f"{where}.words"):
+            span, text = notes.range(word, at, per_unit=1), notes.text(word.get("text"), f"{at}.text")
+            sentence = word.get("sentenceId")
+            if span is not None and text:
+                words.append((span, text, sentence if isinstance(sentence, int | str) else None))
+        for _, group in groupby(words, key=itemgetter(2)):
+            spans, texts, _ = zip(*group, strict=True)
+            spoken = _sentence(texts)
+            if spoken:
+                draft.dictated.append(Segment(min(spans)[0], max(last for _, last in spans), spoken))
+
+
+def _sentence(words: Iterable[str]) -> str:
+    """Join words; the vendor writes no spaces between them, and Latin ones need them."""
+    parts: list[str] = []
+    for word in words:
+        if parts and _LATIN.fullmatch(parts[-1][-1] + word[0]):
+            parts.append(" ")
+        parts.append(word)
+    return "".join(parts).strip()
 
 
 def _joined(first: Nlp, second: Nlp) -> Nlp:

@@ -32,8 +32,10 @@ def asr(data: Item, path: str, draft: Draft) -> bool:
     """Read one ASR: stretches of speech, in seconds. Return whether it held anything."""
     notes = draft.notes
     notes.unknown_fields(data, _DETAILS, path)
-    draft.segments = [] if draft.segments is None else draft.segments
     found = notes.items(data.get("details"), f"{path}.details")
+    if not found and data.get("success") is False:  # then nobody knows whether anything was said
+        return False
+    draft.segments = [] if draft.segments is None else draft.segments
     for where, item in found:
         span = notes.range(item, where)
         text = notes.text(item.get("content", item.get("text")), f"{where}.content")
@@ -51,8 +53,10 @@ def ocr(data: Item, path: str, draft: Draft) -> bool:
     """Read one OCR: frames at a time in seconds, each with the texts found in it. Return whether it held anything."""
     notes = draft.notes
     notes.unknown_fields(data, _DETAILS, path)
-    screen = draft.screen = draft.screen or Screen()
     details = notes.array(data.get("details"), f"{path}.details")
+    if not details and data.get("success") is False:
+        return False
+    screen = draft.screen = draft.screen or Screen()
     for index, frame in enumerate(details):
         where = f"{path}.details[{index}]"
         if not isinstance(frame, dict):
@@ -106,7 +110,7 @@ def _text_type(box: Item, path: str, notes: Notes) -> str | None:
     value = box.get("textType", box.get("text_type"))
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    return None if value is None else notes.text(value, f"{path}.textType")
+    return notes.text(value, f"{path}.textType") or None
 
 
 def meta(data: Item, path: str, draft: Draft) -> bool:

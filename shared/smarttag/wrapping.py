@@ -17,6 +17,7 @@ _SPACE, _PLAIN, _OPENING, _CLOSING, _QUOTE = range(5)
 _CLOSING_SIGNS = frozenset(",.;:?!%…—·，。、；：？！～％‰℃")  # besides the categories Pe and Pf
 _UNBREAKABLE_SPACES = frozenset("\u00a0\u2007\u202f")
 _BLANK_CATEGORIES = frozenset({"Zs", "Cf", "Mn", "Me"})
+_APOSTROPHE = "\u2019"  # a closing quotation mark too: couldn’t and ‘could’ not
 _ZERO_WIDTH_JOINER = "\u200d"
 # What is younger than the data, or called something else by it.
 _JOINING = re.compile("[\u1160-\u11ff\U0001f3fb-\U0001f3ff\U000e0100-\U000e01ef]")  # jamo, skin tones, variants
@@ -110,7 +111,8 @@ def _runs(line: str) -> list[_Unit]:
         if kind == _SPACE:
             lead += width
             continue
-        if runs and not lead and (width == 0 or before == _ZERO_WIDTH_JOINER or (width == 1 and runs[-1].narrow)):
+        latin = width == 1 or (char == _APOSTROPHE and _is_half_width(line[at + 1 : at + 2]))
+        if runs and not lead and (width == 0 or before == _ZERO_WIDTH_JOINER or (latin and runs[-1].narrow)):
             runs[-1].end = at + 1
             runs[-1].width += width
             runs[-1].last = kind
@@ -118,6 +120,10 @@ def _runs(line: str) -> list[_Unit]:
             runs.append(_Unit(at, at + 1, lead, width, kind, kind, width == 1))
         lead, before = 0, char
     return runs
+
+
+def _is_half_width(char: str) -> bool:
+    return char != "" and _width(char) == 1 and _kind(char) != _SPACE
 
 
 @lru_cache(maxsize=8192)

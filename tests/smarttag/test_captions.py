@@ -299,6 +299,8 @@ def test_lines_fit_and_tear_nothing(text: str) -> None:
         ("说" * 8 + '"对"' + "说" * 8, ["说" * 8 + '"对"说', "说" * 7]),
         ('the one said "yes" and the other "no"', ['the one said "yes"', 'and the other "no"']),
         ("x" * 31 + " ! yes", ["x" * 31, "! yes"]),
+        ("word couldn’t go and shouldn’t stay", ["word couldn’t go", "and shouldn’t stay"]),
+        ("say ‘we could’ and ‘they would’ 他说’好", ["say ‘we could’ and", "‘they would’ 他说’好"]),
     ],
     ids=[
         "just fits",
@@ -320,6 +322,8 @@ def test_lines_fit_and_tear_nothing(text: str) -> None:
         "straight quotes",
         "quotes between words",
         "mark that does not fit",
+        "apostrophe",
+        "single quotes",
     ],
 )
 def test_where_lines_break(line: str, expected: list[str]) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from shared.errors import BadResponse
-from shared.smarttag import collector, summarise
-from shared.smarttag.model import Summary
+from shared.smarttag import analyse, collector, summarise
+from shared.smarttag.model import Segment, Summary
 
 DATA = "$.Results.Result[0].Data"
 
@@ -231,6 +231,23 @@ def test_a_duration_that_ends_before_its_ranges_is_doubted() -> None:
     assert [warning.code for warning in summary.warnings] == ["ratios-disagree"]
 
 
+@pytest.mark.parametrize(
+    ("end", "low", "high"),
+    [
+        (1.0, 1_200_000, 3_600_000),  # all that the ratio says
+        (3000.0, 2_999_900, 3_600_000),
+        (3650.0, 1_200_000, 3_600_000),  # they contradict each other; the ratio is believed
+    ],
+)
+def test_speech_narrows_the_duration_down(end: float, low: int, high: int) -> None:
+    seldom = {"persons": [person(seen(10.0, 11.8), ratio=0.001)]}
+    said = {"details": [{"from": 0.0, "to": end, "content": "好"}]}
+    media = summarise(answer(("VideoLabel", seldom), ("ASR", said))).media
+    assert media.durationMs is not None
+    assert media.durationErrorMs is not None
+    assert (media.durationMs - media.durationErrorMs, media.durationMs + media.durationErrorMs) == (low, high)
+
+
 @pytest.mark.parametrize("lost", [seen(20.0, 15.0), seen(20.0, None), seen(-5.0, 1.0), None])
 def test_a_row_that_lost_time_tells_no_duration(lost: Any) -> None:
     """Its ratio counts the range that was dropped or cut."""
@@ -332,6 +349,43 @@ def test_two_results_of_the_language_model_are_put_together() -> None:
 def test_a_failed_part_is_told() -> None:
     summary = summarise(answer(("TextLabel", {"success": False, "message": "x", "tags": []})))
     assert codes(summary) == [("vendor-failed", "")]
+    assert summary.types["TextLabel"].state == "failed"
+
+
+def test_nobody_knows_what_was_said_where_the_analysis_failed() -> None:
+    nothing = summarise(answer(*((kind, {"success": False, "details": []}) for kind in ("ASR", "OCR"))))
+    assert (nothing.transcript, nothing.screenText) == (None, None)
+    assert {state.state for state in nothing.types.values()} == {"failed"}
+    some = summarise(answer(("ASR", {"success": False, "details": [{"from": 0.5, "to": 1.0, "content": "好"}]})))
+    assert some.types["ASR"].state == "ok"
+    assert some.transcript is not None
+
+
+def words(*given: tuple[Any, int, int, str]) -> dict[str, Any]:
+    names = ("sentenceId", "start", "end", "text")
+    return {"transcription": {"paragraphs": [{"words": [dict(zip(names, word, strict=True)) for word in given]}]}}
+
+
+def test_the_words_of_nlp_are_the_speech_of_a_job_without_asr() -> None:
+    said = words(
+        (1, 500, 700, "大家"), (1, 700, 900, "好。"), (2, 950, 990, "Hello,"), (2, 990, 1200, "world"), (3, 5, 1, "x")
+    )
+    for others in ((), (("ASR", {"details": []}),)):
+        analysis = analyse(answer(("NLP", said), *others))
+        assert analysis.segments == (Segment(500, 900, "大家好。"), Segment(950, 1200, "Hello, world"))
+        assert [(row.kind, row.name) for row in analysis.occurrences] == [
+            ("speech", "大家好。"),
+            ("speech", "Hello, world"),
+        ]
+    heard = analyse(answer(("NLP", said), ("ASR", {"details": [{"from": 0.5, "to": 0.9, "content": "大家好"}]})))
+    assert heard.segments == (Segment(500, 900, "大家好"),)
+    assert len(heard.occurrences) == 1
+
+
+@pytest.mark.parametrize("sentence", [None, [1], {"a": 1}, "1"])
+def test_words_without_a_number_of_their_sentence_stand_together(sentence: Any) -> None:
+    analysis = analyse(answer(("NLP", words((sentence, 3, 4, "二"), (sentence, 1, 2, "一"), (sentence, 5, 6, " ")))))
+    assert analysis.segments == (Segment(1, 6, "二一"),)
 
 
 def test_the_collector_is_put_back_by_the_last_thread_only() -> None:

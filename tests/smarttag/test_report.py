@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local.recorded import RecordedJob, jobs
-from shared.smarttag import analyse
-from shared.smarttag.model import Alert, Analysis, Link, Summary, TextTag, Transcript, TypeState
+from shared.smarttag import analyse, summarise
+from shared.smarttag.model import Alert, Analysis, Link, Segment, Summary, TextTag, Transcript, TypeState
 from shared.smarttag.report import MAX_BYTES, geometry, precompile, render, view
 from tests.smarttag import report_samples as samples
 
@@ -168,10 +168,12 @@ def test_every_recorded_job_has_a_small_page(recorded: RecordedJob) -> None:
         (samples.bare("Success"), "任务已完成，但没有返回任何结果。"),
         (samples.bare("Melted"), "Melted"),
         (samples.image(), "一张图片。识别出 2 位人物。"),
-        (changed(samples.bare(), types={"OCR": TypeState(1, "invalid")}), "部分结果无法解析：OCR。"),
-        (changed(samples.bare(), types={"OCR": TypeState(1, "invalid")}), "文字识别结果（OCR）无法解析。"),
-        (changed(samples.bare(), types={"ASR": TypeState(1, "invalid")}), "语音识别结果（ASR）无法解析。"),
-        (changed(samples.bare(), types={"VideoLabel": TypeState(1, "empty")}), "画面已分析，未发现人物或标签。"),
+        (changed(samples.bare(), types={"OCR": TypeState(1, "invalid")}), "部分结果无法使用：OCR。"),
+        (changed(samples.bare(), types={"OCR": TypeState(1, "invalid")}), "文字识别（OCR）没有可用结果。"),
+        (changed(samples.bare(), types={"ASR": TypeState(1, "invalid")}), "语音识别（ASR）没有可用结果。"),
+        (changed(samples.bare(), types={"ASR": TypeState(1, "failed")}), "语音识别（ASR）没有可用结果。"),
+        (changed(samples.bare(), types={"VideoLabel": TypeState(1, "empty")}), "画面已分析，没有可显示的人物或标签。"),
+        (changed(samples.bare("Fail"), types={"OCR": TypeState(1, "ok")}), "分析失败，以下结果可能不完整。"),
         (samples.small(), "万立骏"),
     ],
 )
@@ -182,14 +184,42 @@ def test_each_state_is_said_plainly(analysis: Analysis, said: str) -> None:
 def test_no_speech_recognised_is_not_the_same_as_none_asked_for() -> None:
     silent = Analysis(changed(samples.small(), transcript=Transcript(0, 0, 0, "")).summary, (), ())
     absent = Analysis(changed(samples.small(), transcript=None).summary, None, ())
-    assert "语音已识别，未听到任何话语。" in Page(render(silent)).text
+    assert "语音已识别，没有可显示的话语。" in Page(render(silent)).text
     assert "任务未返回语音识别结果（ASR）" in Page(render(absent)).text
 
 
 def test_what_could_not_be_read_is_not_called_absent() -> None:
-    page = render(changed(samples.bare(), types={"VideoLabel": TypeState(1, "invalid")})).decode()
-    assert "No people found" not in page
-    assert page.count(">结果无法解析") == 2  # people and tags
+    for state in ("invalid", "failed"):
+        page = render(changed(samples.bare(), types={"VideoLabel": TypeState(1, state)})).decode()
+        assert "No people found" not in page
+        assert page.count(">没有可用结果") == 2  # people and tags
+
+
+def test_nobody_is_said_to_be_missing_whom_a_concept_names() -> None:
+    star = samples.concept("entity", ("人物", "名人"), "张三", ((1_000, 5_000),))
+    for types in (
+        {"CPVLabel": TypeState(1, "ok")},
+        {"CPVLabel": TypeState(1, "ok"), "VideoLabel": TypeState(1, "empty")},
+    ):
+        page = render(changed(samples.bare(), types=types, concepts=(star,))).decode()
+        assert "No people found" not in page
+        assert "未检测到人物" not in page
+    page = render(changed(samples.bare(), types={"VideoLabel": TypeState(1, "empty")})).decode()
+    assert "No people found" in page
+
+
+def test_all_that_nlp_says_is_shown() -> None:
+    one, nlp = RECORDED["nlp"], summarise(RECORDED["nlp"].response).nlp
+    text = Page(render(analyse(one.response, one.job_id))).text
+    assert nlp is not None
+    said = [nlp.summary, *nlp.keywords, *nlp.keySentences, *nlp.actions, *nlp.topics, *nlp.translation.split("\n")]
+    assert all(each in text for each in [*said, "欢迎收看本期节目。"])
+
+
+def test_speech_that_is_not_shown_is_where_the_page_says() -> None:
+    many = tuple(Segment(second * 1000, second * 1000 + 900, f"第{second}句") for second in range(3000))
+    spoken = Analysis(changed(samples.small(), transcript=Transcript(3000, 9000, 2_700_000, "")).summary, many, ())
+    assert "另有 500 句未显示，完整数据见 transcript.txt。" in Page(render(spoken)).text
 
 
 def test_an_alert_tells_the_times_of_its_own_kind() -> None:
@@ -269,7 +299,7 @@ def test_ticks_are_few_even_and_inside(span: int) -> None:
         (0, "0:00.00", "0.00 s"),
         (12_120, "0:12.12", "12.12 s"),
         (59_994, "0:59.99", "59.99 s"),
-        (59_996, "1:00.00", "60.00 s"),
+        (59_996, "1:00.00", "1 min 00 s"),
         (185_000, "3:05.00", "3 min 05 s"),
         (3_599_999, "1:00:00.00", "1 h 00 min"),
         (7_325_500, "2:02:05.50", "2 h 02 min"),

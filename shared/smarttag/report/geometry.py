@@ -72,7 +72,7 @@ def clock(ms: int, *, fine: bool = True) -> str:
 
 def length(ms: int) -> str:
     """Write a length of time: ``12.12 s``, ``3 min 05 s``, ``1 h 02 min``."""
-    if ms < _MINUTE:
+    if ms < _MINUTE - 5:  # what rounds to a minute is one
         return f"{(ms + 5) // 10 / 100:.2f} s"
     seconds = (ms + 500) // 1000
     if seconds < _HOUR // _SECOND:

@@ -67,6 +67,7 @@ TEXT_TYPES = {"0": Label("字幕", "caption"), "1": Label("滚动", "rolling"), 
 STATES = {
     "ok": Label("正常", "ok"),
     "empty": Label("空", "empty"),
+    "failed": Label("分析失败", "failed"),
     "invalid": Label("无法解析", "unreadable"),
     "unknown": Label("未知类型", "unknown type"),
 }
@@ -242,7 +243,7 @@ def _row(entry: Seen, span_ms: int, limits: Limits) -> Row:
         style=style,
         path=geometry.path(entry.appearances, span_ms),
         seenMs=entry.seenMs,
-        share="" if entry.ratio is None else f"{entry.ratio:.1%}",
+        share="" if entry.ratio is None or entry.ratio > 1 else f"{entry.ratio:.1%}",  # of merged rows that overlap
         count=entry.appearanceCount,
         score=entry.bestScore,
         facts=tuple((label, visible(value, limits.name)) for label, value in _facts(entry)),
