@@ -39,11 +39,12 @@ class JobSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one message; see design section 4 for the words."""
+    """What became of one message: published, duplicate, progress, skipped, dead, poison, or deferred for ``error``."""
 
     job_id: str
     outcome: str
     detail: str = ""
+    error: RelayError | None = None
 
     def to_dict(self) -> dict[str, str]:
         """Return the entry of the callback's report."""
@@ -73,12 +74,13 @@ class Published:
 
 
 class Deferred(RetryableError):
-    """Some messages of an event are worth retrying; ``outcomes`` reports all of them."""
+    """Some messages of an event are worth retrying; ``outcomes`` reports all of them, ``first`` why one of them is."""
 
     def __init__(self, outcomes: Sequence[Outcome]) -> None:
         waiting = [outcome.job_id for outcome in outcomes if outcome.outcome == "deferred"]
         super().__init__(f"{len(waiting)} of {len(outcomes)} messages are to be retried", jobs=waiting)
         self.outcomes = tuple(outcomes)
+        self.first = next((outcome.error for outcome in outcomes if outcome.error), None)
 
 
 class Pipeline:
@@ -183,7 +185,7 @@ class Pipeline:
             self._deliveries.settle_job(entry)
         except RelayError as error:
             log_error("job.deferred", error, level=logging.WARNING, jobId=job_id)
-            return Outcome(job_id, "deferred", error.message)
+            return Outcome(job_id, "deferred", error.message, error)
         except Exception as error:  # noqa: BLE001 - a surprise in one job must not cost the others of its event
             log_error("job.surprised", error, jobId=job_id, trace=traceback.format_tb(error.__traceback__))
             return Outcome(job_id, "deferred", f"unexpected {type(error).__name__}; see the log")
@@ -204,7 +206,7 @@ class Pipeline:
             self._deliveries.dead.bury_notification(poison.raw, poison.reason)
         except RelayError as error:
             log_error("notification.deferred", error)
-            return Outcome("", "deferred", f"{poison.reason}; and it could not be recorded: {error.message}")
+            return Outcome("", "deferred", f"{poison.reason}; and it could not be recorded: {error.message}", error)
         return Outcome("", "poison", poison.reason)
 
     def _is_done(self, job_id: str, hint: str) -> bool:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from shared import logs
 from shared.credentials import Credentials
 from shared.errors import BadInput, BadSettings, ObjectNotFound, SubscribersBroken
 from shared.notifications import Publish, Sweep, parse
-from shared.pipeline import Outcome, Pipeline
+from shared.pipeline import Deferred, Outcome, Pipeline
 from shared.settings import Location, Settings
 
 if TYPE_CHECKING:
@@ -104,16 +106,25 @@ class Relay:
     def accept(self, message: bytes) -> list[dict[str, Any]]:
         """Handle a pushed notification as the event function would, or hand it to that: a topic waits five seconds.
 
-        ``BadInput`` if it holds a command or a timer's event: whoever may notify may not redeliver or sweep.
+        Why a job is dead stays in the log: whoever may notify need not know our buckets.
+
+        Raises:
+            BadInput: it holds a command or a timer's event: whoever may notify may not redeliver or sweep.
+            RelayError: a message is to be sent again, and why.
         """
         messages = parse(message)
         if any(isinstance(each, Publish | Sweep) for each in messages):
             raise BadInput("a push holds a command or a timer's event; only notifications are taken in this way")
         target = self.settings.handoff
         if target is not None:
-            self.invoker.hand_off(target, message, f"notified-{sha256(message).hexdigest()[:32]}")
+            # A new task each time: the same bytes may come again once what stood in their way is repaired.
+            self.invoker.hand_off(target, message, f"notified-{uuid4().hex}")
             return [{"jobId": getattr(each, "job_id", ""), "outcome": "accepted"} for each in messages]
-        return [outcome.to_dict() for outcome in self.handle(message, request_id="push", seconds=60)]
+        try:
+            outcomes = self.handle(message, request_id="push", seconds=60)
+        except Deferred as error:
+            raise error.first or error from error
+        return [(replace(each, detail="") if each.outcome == "dead" else each).to_dict() for each in outcomes]
 
     @cached_property
     def pipeline(self) -> Pipeline:

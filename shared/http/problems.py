@@ -42,6 +42,7 @@ METHOD = Kind(405, "method-not-allowed", "Method not allowed", "Use one of the m
 NOT_ACCEPTABLE = Kind(
     406, "not-acceptable", "Not acceptable", "Leave out the Accept header, or accept what is offered."
 )
+PRECONDITION = Kind(412, "precondition-failed", "Not what If-Match asks for", "Leave it out, or send the newest ETag.")
 TOO_LARGE = Kind(413, "body-too-large", "Request body too large", "Send at most 131072 bytes.")
 URI_TOO_LONG = Kind(414, "uri-too-long", "Path and query too long", "Send at most 4096 bytes of path and query.")
 MEDIA = Kind(415, "unsupported-media-type", "Unsupported media type", "Send JSON, as Content-Type: application/json.")
@@ -128,6 +129,7 @@ def answer(error: BaseException, request_id: str) -> tuple[int, bytes, dict[str,
     """Return status, body and headers of the answer to a failed request."""
     found = document(error, request_id)
     headers = {"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store"}
+    headers |= {"X-Request-Id": request_id, "X-Content-Type-Options": "nosniff"}
     if "retryAfter" in found:
         headers["Retry-After"] = str(found["retryAfter"])
     if isinstance(error, Problem):

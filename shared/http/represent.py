@@ -8,7 +8,7 @@ import hashlib
 from werkzeug.exceptions import RequestedRangeNotSatisfiable
 from werkzeug.wrappers import Request, Response
 
-from shared.http.problems import NOT_ACCEPTABLE, RANGE, Problem
+from shared.http.problems import NOT_ACCEPTABLE, PRECONDITION, RANGE, Problem
 
 REVALIDATE = "private, no-cache"
 NO_STORE = "no-store"
@@ -27,7 +27,8 @@ def answer(
     """Return the answer: 304 where the caller has these bytes, 206 where it asked for a range, else all of them.
 
     Raises:
-        Problem: 406 if a reader's Accept excludes the only content type there is; 416 for an impossible range.
+        Problem: 406 if a reader's Accept excludes the only content type there is; 412 if the caller has asked for other
+            bytes; 416 for an impossible range.
     """
     if request.method != "POST":
         check_accept(request, content_type)
@@ -36,10 +37,14 @@ def answer(
     packed = _wants_gzip(request, body)
     if cache != NO_STORE:
         response.set_etag(hashlib.sha256(body).hexdigest() + ("-gzip" if packed else ""))
+        ranged = not packed and request.method == "GET" and request.headers.get("Range", "bytes=").startswith("bytes=")
         try:
-            response.make_conditional(request, accept_ranges=not packed, complete_length=len(body))
+            response.make_conditional(request, accept_ranges=ranged, complete_length=len(body))
         except RequestedRangeNotSatisfiable:
             raise Problem(RANGE, headers={"Content-Range": f"bytes */{len(body)}"}) from None
+        if response.status_code == PRECONDITION.status:
+            raise Problem(PRECONDITION)
+        response.headers["Accept-Ranges"] = "none" if packed else "bytes"
     if packed and response.status_code == status:
         response.set_data(gzip.compress(body, 6, mtime=0))
         response.headers["Content-Encoding"] = "gzip"

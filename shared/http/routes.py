@@ -93,7 +93,7 @@ class Call:
     @property
     def round(self) -> str:
         """What names a redelivery: repeated by the same caller under the same key, it sends nothing again."""
-        return f"{self.caller}/{self.request.headers.get('Idempotency-Key', self.request_id)}"
+        return f"{self.caller}/{self.request.headers.get('Idempotency-Key') or self.request_id}"
 
     @cached_property
     def job_id(self) -> str:
@@ -229,8 +229,12 @@ def notify(call: Call) -> Response:
         query = request.query_string.decode("latin-1")
         target = quote(request.path, safe=_PATH_SAFE) + (f"?{query}" if query else "")
         call.parts.push.check(request.method, target, headers, body)
-    with call.parts.limiter.slot(PATIENCE):
-        return call.json({"results": call.service.accept(body)})
+    try:
+        with call.parts.limiter.slot(PATIENCE):
+            return call.json({"results": call.service.accept(body)})
+    except BadInput:
+        detail = "Only notifications are taken in here; to publish a job, POST /jobs/{jobId}/publish."
+        raise Problem(MALFORMED, detail) from None
 
 
 def _publish(call: Call, job_id: str, patience: float, *, redeliver: bool) -> dict[str, Any]:

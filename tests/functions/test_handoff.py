@@ -66,6 +66,18 @@ def test_a_pushed_notification_is_handed_off_too(cloud: World, relay: Relay) -> 
     assert (cloud.job(JOB.job_id) / "manifest.json").exists()
 
 
+def test_the_same_notification_is_worked_on_again_once_what_stood_in_its_way_is_repaired(
+    cloud: World, relay: Relay
+) -> None:
+    cloud.mps.refuse(403, "Forbidden.RAM", "no", 1)
+    relay.accept(MESSAGE)
+    assert cloud.settle()
+    assert not (cloud.job(JOB.job_id) / "manifest.json").exists()
+    relay.accept(MESSAGE)
+    assert cloud.settle()
+    assert (cloud.job(JOB.job_id) / "manifest.json").exists()
+
+
 @pytest.mark.parametrize(
     "body",
     [

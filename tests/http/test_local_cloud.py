@@ -170,7 +170,18 @@ def test_what_is_no_notification_is_kept_and_acknowledged(env: dict[str, str], t
 def test_a_push_ahead_of_mps_is_sent_again(env: dict[str, str]) -> None:
     message = json.dumps({"Type": "smarttag", "JobId": "1" * 32, "State": "Success"})
     answer = Client(build(env)).post(f"/notifications/{PUSH}", data=message)
-    assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
+    assert (answer.status_code, kind(answer), "Retry-After" in answer.headers) == (503, "job-not-ready", True)
+
+
+def test_a_push_is_told_what_stands_in_its_way_but_not_our_bucket(env: dict[str, str], mps: MpsStandIn) -> None:
+    client = Client(app(Hurried(Settings.from_env(env))))
+    message = json.dumps({"Type": "smarttag", "JobId": DONE, "State": "Success"})
+    mps.throttle(20)
+    assert kind(client.post(f"/notifications/{PUSH}", data=message)) == "throttled"
+    with MpsStandIn({}) as strange:
+        elsewhere = Client(app(Hurried(Settings.from_env(env | {"MPS_ENDPOINT": strange.url}))))
+        answer = elsewhere.post(f"/notifications/{PUSH}", data=message)
+    assert (answer.status_code, answer.json) == (200, {"results": [{"jobId": DONE, "outcome": "dead"}]})
 
 
 @pytest.mark.parametrize(("jobs", "bulk"), [(1000, Bulk()), (200, Bulk(seconds=1.0))], ids=["a thousand", "no time"])

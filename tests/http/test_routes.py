@@ -150,6 +150,17 @@ def test_ranges(client: Client, service: FakeService) -> None:
     beyond = client.get(f"/jobs/{DONE}/response.json", headers=headers | {"Range": f"bytes={len(body)}-"})
     assert (problem(beyond), beyond.status_code) == ("range", 416)
     assert beyond.headers["Content-Range"] == f"bytes */{len(body)}"
+    unknown = client.get(f"/jobs/{DONE}/response.json", headers=bearer(READ) | {"Range": "pages=1"})
+    assert (unknown.status_code, unknown.data, unknown.headers["Accept-Ranges"]) == (200, body, "bytes")
+    head = client.head(f"/jobs/{DONE}/response.json", headers=bearer(READ) | {"Range": "bytes=0-3"})
+    assert (head.status_code, head.content_length) == (200, len(body))
+
+
+def test_a_precondition_that_does_not_hold_sends_a_problem_and_not_the_artifact(client: Client) -> None:
+    answer = client.get(f"/jobs/{DONE}/manifest.json", headers=bearer(READ) | {"If-Match": '"old"'})
+    assert (problem(answer), answer.status_code) == ("precondition-failed", 412)
+    current = client.get(f"/jobs/{DONE}/manifest.json", headers=bearer(READ)).headers["ETag"]
+    assert client.get(f"/jobs/{DONE}/manifest.json", headers=bearer(READ) | {"If-Match": current}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -196,9 +207,15 @@ def test_publish(client: Client, service: FakeService) -> None:
 
 
 def test_a_redelivery_is_named_by_its_key_or_else_by_its_request(client: Client, service: FakeService) -> None:
-    for headers in ({"X-Request-Id": "0"}, {"X-Request-Id": "0", "Idempotency-Key": "k"}, {"Idempotency-Key": "k"}):
+    empty = {"X-Request-Id": "1", "Idempotency-Key": ""}
+    for headers in (
+        {"X-Request-Id": "0"},
+        {"X-Request-Id": "0", "Idempotency-Key": "k"},
+        {"Idempotency-Key": "k"},
+        empty,
+    ):
         client.post(f"/jobs/{FINISHED}/publish", headers=bearer(WRITE) | headers, json={"redeliver": True})
-    assert service.rounds == ["writer/0", "writer/k", "writer/k"]
+    assert service.rounds == ["writer/0", "writer/k", "writer/k", "writer/1"]
 
 
 def test_publish_is_handed_off_where_the_settings_say_so(client: Client, service: FakeService) -> None:
