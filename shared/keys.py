@@ -111,6 +111,11 @@ def round_name(request_id: str) -> str:
     return request_id if request_id == "0" else "r" + hashlib.sha256(request_id.encode()).hexdigest()[:16]
 
 
+def is_asked_for(round_: str) -> bool:
+    """Say whether somebody asked for this round, rather than that a notification began it."""
+    return round_.startswith("r")
+
+
 def deliveries(job_id: str) -> str:
     """Return the prefix of everything about telling subscribers of a job."""
     return f"jobs/{check_job_id(job_id)}/deliveries/"

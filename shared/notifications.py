@@ -149,7 +149,7 @@ def _message(fields: dict[str, Any]) -> Message | None:
     _check(isinstance(kind, str) and kind != "", "Type is no text")
     if kind.lower() != "smarttag":
         return Skipped(f"a message of Type {kind[:60]!a} is not about a smart-tagging job", kind)
-    return JobChanged(_job_id(fields), _text(fields, "state"), _text(fields, "userdata"))
+    return JobChanged(_job_id(fields), _text(fields, "state").capitalize(), _text(fields, "userdata"))
 
 
 def _command(fields: dict[str, Any]) -> Publish:

@@ -156,9 +156,9 @@ class Pipeline:
         """Work off what is due, for at most ``deadline`` seconds."""
         return self._deliveries.sweep(self._retry, deadline)
 
-    def _retry(self, job_id: str, hint: str) -> None:
-        if not self._is_done(job_id, hint):
-            self.publish(job_id, hint=hint)
+    def _retry(self, job_id: str, hint: str, round: str) -> None:  # noqa: A002 - the outbox's word
+        if round != "0" or not self._is_done(job_id, hint):
+            self.publish(job_id, hint=hint, round=round)
 
     def _one(self, message: Message, request_id: str, deadline: float) -> Iterator[Outcome]:
         match message:
@@ -171,7 +171,7 @@ class Pipeline:
             case JobChanged():
                 yield self._job(message.job_id, hint=message.state, round="0")
             case Publish(redeliver=True):
-                yield self._job(message.job_id, hint="", round=message.request_id or request_id)
+                yield self._job(message.job_id, hint="", round=keys.round_name(message.request_id or request_id))
             case Publish():
                 yield self._job(message.job_id, hint="", round="0")
 
@@ -180,7 +180,7 @@ class Pipeline:
         try:
             if round == "0" and self._is_done(job_id, hint):
                 return Outcome(job_id, "duplicate", "was published before")
-            entry = self._deliveries.owe_job(job_id, hint)
+            entry = self._deliveries.owe_job(job_id, hint, round)
             outcome = self._publish_or_bury(job_id, hint, round)
             self._deliveries.settle_job(entry)
         except RelayError as error:

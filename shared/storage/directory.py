@@ -144,7 +144,8 @@ class DirectoryStore:
                                 raise
                             type_file.unlink(missing_ok=True)
                             return False
-                        _sync_directory(path.parent)
+                        with contextlib.suppress(FileNotFoundError):  # it came, and is gone again
+                            _sync_directory(path.parent)
                         return True
             finally:
                 finished.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from shared.logs import log
 from shared.storage import ObjectStore
 from shared.webhooks import events
 from shared.webhooks.breaker import Breakers
-from shared.webhooks.outbox import GIVE_UP, Outbox, Verdict, surely
+from shared.webhooks.outbox import GIVE_UP, LEASE, Outbox, Verdict, surely
 from shared.webhooks.subscribers import Broken, Subscriber, Subscribers
 
 if TYPE_CHECKING:  # the network half is loaded by whoever has somebody to tell
@@ -51,6 +51,7 @@ class Directory:
                 except RelayError:
                     if not self._known:
                         raise
+                    self._at = self._clock()  # others wait behind this lock, and it may have taken long to fail
             return self._known.get(name)
 
 
@@ -101,6 +102,8 @@ class Attempts:
         verdict = self._outbox.step(owed, lambda: self._deliver(owed, content, made))
         for subscriber, attempt in made:  # only now: nothing may come between the receiver's 2xx and our receipt
             self.breakers.note(subscriber.id, subscriber.url, attempt.kind)
+        if not made:
+            self.breakers.unused(owed.subscriber)
         brief = {name: verdict.record.get(name) for name in ("status", "durationMs", "error")}
         log(
             "delivery", jobId=owed.job, about=owed.event, subscriber=owed.subscriber, state=verdict.state, attempt=brief
@@ -108,11 +111,10 @@ class Attempts:
         return verdict
 
     def _deliver(self, owed: Owed, content: Content, made: list[tuple[Subscriber, Attempt]]) -> Verdict:
+        begun = self._clock()
         subscriber = self.directory.find(owed.subscriber)
-        if subscriber is None:
-            return _without_attempt("dead", "the subscriber is no longer in SUBSCRIBERS_URL")
-        if isinstance(subscriber, Broken):
-            return _without_attempt("again", f"the subscriber is not well-formed: {subscriber.reason}")
+        if not isinstance(subscriber, Subscriber):
+            return _unserved(subscriber)
         if not subscriber.enabled:
             return _without_attempt("dead", "the subscriber is disabled")
         asked_for = owed.round != "0"  # a person or another system wants it sent in spite of what was before
@@ -121,6 +123,8 @@ class Attempts:
         body = self._body(owed, subscriber, content, asked_for=asked_for)
         if body is None:
             return _without_attempt("skipped", "the subscriber does not want this event")
+        if self._clock() - begun > LEASE / 4:  # with the half that came before and the sending, the lease would be over
+            return Verdict("busy")
         webhook_id = events.webhook_id(owed.job, owed.event)
         attempt = self._sender.send(subscriber, webhook_id, int(self._clock()), body)
         made.append((subscriber, attempt))
@@ -146,6 +150,14 @@ class Attempts:
         if body is None or surely(lambda: self._store.create(owed.body, body)):
             return body
         return surely(lambda: self._store.get(owed.body))
+
+
+def _unserved(subscriber: Broken | None) -> Verdict:
+    if subscriber is None:
+        return _without_attempt("dead", "the subscriber is no longer in SUBSCRIBERS_URL")
+    if not subscriber.enabled:
+        return _without_attempt("dead", "the subscriber is disabled")
+    return _without_attempt("again", f"the subscriber is not well-formed: {subscriber.reason}")
 
 
 def _without_attempt(state: str, reason: str) -> Verdict:

@@ -66,6 +66,12 @@ class Breakers:
                     log("breaker.open", level=logging.ERROR, subscriber=subscriber, failures=failures)
                     self._elected(subscriber)  # this window has had its attempts
 
+    def unused(self, subscriber: str) -> None:
+        """Take notice that no attempt was made after all: another may be this window's probe."""
+        with self._lock:
+            if self._count(subscriber) >= TRIPS_AT:
+                self._drop(keys.probe(subscriber, ""))
+
     def _count(self, subscriber: str) -> int:
         if subscriber not in self._failures:
             self._failures[subscriber] = 0
@@ -81,7 +87,7 @@ class Breakers:
             with _advice():
                 won = self._store.create(key, uuid.uuid4().hex.encode())
             if won:
-                self._drop(keys.probe(subscriber, ""))
+                self._drop(keys.probe(subscriber, ""), before=key)
             self._keys.add(key)
         return won
 
@@ -90,8 +96,8 @@ class Breakers:
         with _advice():
             self._store.put(key, orjson.dumps({**value, "at": iso(int(self._clock() * 1000))}))
 
-    def _drop(self, *prefixes: str) -> None:
-        for key in [key for key in self._keys if key.startswith(prefixes)]:
+    def _drop(self, *prefixes: str, before: str = "~") -> None:
+        for key in [key for key in self._keys if key.startswith(prefixes) and key < before]:
             self._keys.discard(key)
             with _advice():
                 self._store.delete(key)

@@ -58,7 +58,10 @@ class DeadLetters:
         return self._store.get(f"{keys.DEAD}{name}.raw")
 
     def replay(self, name: str, notify: Callable[[bytes], None]) -> None:
-        """Owe it again, due at the next sweep, and bury it no longer; if it fails again, it will be a new dead letter.
+        """Owe it again, and bury it no longer; if it fails again, it will be a new dead letter.
+
+        A delivery is due at the next sweep. A job is due in five minutes, when this letter is surely gone: the next one
+        would lie under the same name.
 
         A delivery is sent with its id and body of old, in a new round; the same dead letter always names the same
         round, so that nothing happens twice if this is interrupted and repeated. ``notify`` handles a poison message
@@ -70,16 +73,20 @@ class DeadLetters:
             round_ = keys.round_name(f"{name} {facts['deadAt']}")
             self._outbox.owe(Owed(DELIVERY, facts["jobId"], facts["event"], facts["subscriber"], round_, now, now))
         elif facts["kind"] == PUBLISH:
-            self.owe_job(facts["jobId"], facts.get("event", ""), wait=10)  # its next letter would lie under this name
+            self.owe_job(facts["jobId"], facts.get("event", ""), wait=300)
         else:
             notify(self.raw(name))
         for suffix in ("json", "raw"):
             self._store.delete(f"{keys.DEAD}{name}.{suffix}")
 
-    def owe_job(self, job_id: str, hint: str, wait: float) -> Owed:
-        """Owe the publication of a job in ``wait`` seconds; return the entry."""
+    def owe_job(self, job_id: str, hint: str, wait: float, round_: str = "0") -> Owed:
+        """Owe the publication of a job in ``wait`` seconds; return the entry.
+
+        Every notification is owed for itself; a redelivery is the same however often it is asked for.
+        """
         now = self._outbox.now()
         known = hint if hint in events.NAMES else ""
-        owed = Owed(PUBLISH, keys.check_job_id(job_id), known, "", uuid.uuid4().hex[:16], now, now + int(wait * 1000))
+        chain = round_ if keys.is_asked_for(round_) else uuid.uuid4().hex[:16]
+        owed = Owed(PUBLISH, keys.check_job_id(job_id), known, "", chain, now, now + int(wait * 1000))
         self._outbox.owe(owed)
         return owed

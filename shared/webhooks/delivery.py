@@ -110,7 +110,7 @@ class Deliveries:
         if self._directory is None:
             return ()
         name, now, loaded = events.NAMES[status], self._outbox.now(), orjson.loads(summary.to_json())
-        event = {"at": now, "body": events.make_event(job_id, name, iso(now), loaded, self._output_url)}
+        event = {"at": now, "round": round, "body": events.make_event(job_id, name, iso(now), loaded, self._output_url)}
         if name not in events.FINAL:
             event["summary"] = loaded  # nothing else keeps it
         content = Content(self._store, job_id, name)
@@ -148,18 +148,21 @@ class Deliveries:
             for owed in self._outbox.listed()
         ]
 
-    def owe_job(self, job_id: str, hint: str, wait: float = LEASE) -> Owed:
-        """Owe a publication in ``wait`` seconds, time to try it first; return the entry for ``settle_job``."""
-        return self.dead.owe_job(job_id, hint, wait)
+    def owe_job(self, job_id: str, hint: str, round: str = "0", *, wait: float = LEASE) -> Owed:  # noqa: A002 - the protocol's word
+        """Owe a publication in ``wait`` seconds, time to try it first; return the entry for ``settle_job``.
+
+        ``round`` is ``0``, or what ``keys.round_name`` makes of the request for a redelivery.
+        """
+        return self.dead.owe_job(job_id, hint, wait, round)
 
     def settle_job(self, entry: Owed) -> None:
         """Strike off what ``owe_job`` returned: the job has been published, or buried."""
         self._outbox.strike(entry)
 
-    def sweep(self, publish: Callable[[str, str], None], seconds: float) -> dict[str, int]:
+    def sweep(self, publish: Callable[[str, str, str], None], seconds: float) -> dict[str, int]:
         """Do what is due; begin nothing that could outlast ``seconds``.
 
-        ``publish`` publishes a job (job ID, hint); it returns once that needs no further try, else raises.
+        ``publish`` publishes a job (job ID, hint, round); it returns once that needs no further try, else raises.
 
         Returns:
             How many entries came to what: delivered, gone, skipped, dead, told, settled (ended now), done (had ended
@@ -176,7 +179,7 @@ class Deliveries:
 
         def do(owed: Owed) -> Verdict:
             def published() -> Verdict:
-                publish(owed.job, owed.event)
+                publish(owed.job, owed.event, owed.round if keys.is_asked_for(owed.round) else "0")
                 return Verdict("settled")
 
             if owed.kind == PUBLISH:
@@ -184,7 +187,9 @@ class Deliveries:
             if attempts is None:
                 return Verdict("held")
             if owed.kind == FAN_OUT:
-                due = replace(owed, due=self._outbox.now())
+                # The schedule of a delivery begins when it is owed, not when the fan-out was, which may wait for days.
+                now = self._outbox.now()
+                due = replace(owed, since=now, due=now)
                 return self._outbox.step(owed, lambda: Verdict("told", _ids(self._owe_all(attempts, due))))
             return attempts.make(owed, Content(self._store, owed.job, owed.event))
 
@@ -210,7 +215,8 @@ class Deliveries:
         self._outbox.owe(fan_out)
         attempts = self._attempts()
         try:
-            if fresh and round_ != "0":  # the first anybody hears of it: a notification still to come is a duplicate
+            if round_ != "0" and round_ == content.event.get("round"):
+                # the first that anybody hears of it: a notification still to come is a duplicate
                 first = replace(fan_out, round="0").receipt
                 self._outbox.fix(first, {"state": "told", "subscribers": [], "at": iso(self._outbox.now())})
             owed = self._owe_all(attempts, fan_out)
@@ -224,12 +230,13 @@ class Deliveries:
     def _owe_all(self, attempts: Attempts, fan_out: Owed) -> tuple[Owed, ...]:
         """Owe the event to whoever wants it, and to the broken, of whom nobody can say what they want."""
         known = attempts.directory.now()
-        for broken in known.broken:
-            log("subscriber.broken", level=logging.ERROR, subscriber=broken.id, reason=broken.reason)
+        broken = [each for each in known.broken if each.enabled]
+        for each in broken:
+            log("subscriber.broken", level=logging.ERROR, subscriber=each.id, reason=each.reason)
         wanted = events.event_type(fan_out.event)
-        ids = [each.id for each in known.good if each.wants(wanted) and not attempts.breakers.gone(each.id, each.url)]
-        ids += [each.id for each in known.broken if not each.id.startswith("#")]  # those have no name to be owed by
-        owed = tuple(replace(fan_out, kind=DELIVERY, subscriber=each, number=1) for each in ids)
+        ids = [good.id for good in known.good if good.wants(wanted) and not attempts.breakers.gone(good.id, good.url)]
+        ids += [each.id for each in broken if not each.id.startswith("#")]  # those have no name to be owed by
+        owed = tuple(replace(fan_out, kind=DELIVERY, subscriber=name, number=1) for name in ids)
         side_by_side([(each.subscriber, each) for each in owed], self._outbox.owe, threads=self._threads)
         return owed
 

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from shared import keys
+from shared.errors import BadInput
 from shared.webhooks.subscribers import Subscriber
 
 # MPS status to the last word of the event type, which also names the event in keys.
@@ -57,7 +58,12 @@ def make_body(event: dict[str, Any], subscriber: Subscriber, summary: Callable[[
         return None
     if subscriber.payload == "full" or subscriber.select is not None:
         event = {**event, "data": {**event["data"], "summary": subscriber.selected(summary())}}
-    return orjson.dumps(event, option=orjson.OPT_SORT_KEYS)
+    try:
+        return orjson.dumps(event, option=orjson.OPT_SORT_KEYS)
+    except TypeError as error:
+        raise BadInput(
+            f"subscriber {subscriber.id}: what select picks is no JSON ({error})", subscriber=subscriber.id
+        ) from error
 
 
 def headline(summary: dict[str, Any]) -> dict[str, Any]:

@@ -96,7 +96,8 @@ class Outbox:
         """Make the attempt ``owed`` asks for, or do what is left of it if it was made.
 
         A ``RelayError`` out of ``work`` is a failed attempt, and the end of a publication if it is permanent. A worker
-        that has not said what came of it after ``lease`` seconds counts as dead.
+        that has not said what came of it after ``lease`` seconds counts as dead, and so does one whose work says busy:
+        it found that it would be too late.
         """
         begun = self._clock()
         claim = {"nonce": uuid.uuid4().hex, "lease": lease, "at": iso(int(begun * 1000))}
@@ -114,7 +115,7 @@ class Outbox:
             state = "dead" if owed.kind == keys.PUBLISH and not error.retryable else "again"
             record = {"kind": "failed", "error": error.message}
             verdict = Verdict(state, record, getattr(error, "retry_after", None))
-        return self._conclude(owed, verdict, self.now())
+        return verdict if verdict.state == "busy" else self._conclude(owed, verdict, self.now())
 
     def _follow(self, owed: Owed) -> Verdict:
         """Somebody else claimed this attempt: finish what a dead worker left, touch nothing of a living one's."""

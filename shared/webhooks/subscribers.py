@@ -80,7 +80,7 @@ class Subscriber:
 
         try:
             return jmespath.search(expression, summary)
-        except (JMESPathError, ValueError, TypeError, RecursionError) as error:
+        except (JMESPathError, ValueError, TypeError, OverflowError, RecursionError) as error:
             raise BadInput(
                 f"subscriber {self.id}: {name} cannot be evaluated: {str(error)[:300]}; correct it in SUBSCRIBERS_URL",
                 subscriber=self.id,
@@ -96,6 +96,7 @@ class Broken:
 
     id: str
     reason: str
+    enabled: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,8 @@ def parse(body: bytes, env: Mapping[str, str], check_url: Callable[[str], object
             continue
         faults = list(_faults(entry, env, check_url)) if isinstance(entry, dict) else ["is no JSON object"]
         if faults:
-            broken.append(Broken(name, "; ".join(faults)))
+            disabled = isinstance(entry, dict) and entry.get("enabled") is False
+            broken.append(Broken(name, "; ".join(faults), enabled=not disabled))
         else:
             good.append(_subscriber(entry, env))
     return Subscribers(tuple(good), tuple(broken))

@@ -63,5 +63,5 @@ def reader(*subscribers: Subscriber | Broken) -> Callable[[], Subscribers]:
     return lambda: Subscribers(good, broken)
 
 
-def nothing_to_publish(job_id: str, hint: str) -> None:
-    raise AssertionError(f"no job is owed, yet {job_id} ({hint}) was to be published")
+def nothing_to_publish(job_id: str, hint: str, round_: str) -> None:
+    raise AssertionError(f"no job is owed, yet {job_id} ({hint}, {round_}) was to be published")

@@ -31,7 +31,7 @@ def deliveries(tmp_path: Path) -> Deliveries:
     made = Deliveries(DirectoryStore(tmp_path), "file:///out", reader(subscriber("cms")), failing, clock=clock)
     made.tell("job1", "Success", summary())
     clock.now += 97 * 3600
-    made.sweep(lambda _job, _hint: None, 600)
+    made.sweep(lambda _job, _hint, _round: None, 600)
     made.tell("job2", "Success", summary("job2"))
     made.dead.bury_job("job3", "MPS does not know job3")
     made.dead.bury_notification(b"[bold]\x1b\xff", "is no message")

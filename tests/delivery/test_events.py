@@ -72,6 +72,12 @@ def test_a_thin_body_says_what_happened_and_where_the_rest_lies() -> None:
     }
 
 
+@pytest.mark.parametrize("select", ["&persons", "ceil(`1e999`)"])
+def test_a_select_that_picks_no_json_is_a_clear_error(select: str) -> None:
+    with pytest.raises(BadInput, match="subscriber a: "):
+        body(document(), select=select)
+
+
 def test_a_full_body_carries_the_summary_and_select_picks_from_it() -> None:
     summary = document(persons=[person("Ann")])
     assert body(summary, payload="full")["data"]["summary"] == summary

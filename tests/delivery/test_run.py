@@ -48,7 +48,7 @@ class World:
             self.store, BASE, reader(*to), self.receivers, clock=self.clock, rng=self.rng, threads=1
         )
 
-    def publish(self, job: str, hint: str) -> None:
+    def publish(self, job: str, hint: str, _round: str = "0") -> None:
         if self.faulty and self.rng.random() < 0.2:
             raise Throttled("MPS: Throttling.User", retry_after=3.0)
         self.deliveries.tell(job, hint, summary(job))

@@ -1,0 +1,198 @@
+"""What goes wrong slowly: workers that come too late, files that stay broken, breakers that stay open."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import orjson
+import pytest
+
+from local import recorded
+from shared.errors import SubscribersBroken, Throttled, TimedOut, Unavailable
+from shared.notifications import parse
+from shared.pipeline import Deferred, Pipeline
+from shared.webhooks.breaker import TRIPS_AT, WINDOW, Breakers
+from shared.webhooks.delivery import Deliveries
+from shared.webhooks.subscribers import Broken, Subscribers
+from shared.webhooks.subscribers import parse as read_subscribers
+from tests.delivery.memory_store import FAILED, OK, MemoryStore, open_gate
+from tests.delivery.support import BASE, Clock, nothing_to_publish, reader, subscriber
+from tests.delivery.test_delivery import World
+
+DAY = 86400.0
+
+
+def beside(world: World) -> Deliveries:
+    """Return another worker in the same world."""
+    return Deliveries(world.store, BASE, reader(subscriber("a")), world.receivers, clock=world.clock, threads=1)
+
+
+def test_a_worker_held_up_by_its_store_does_not_send_beside_its_successor() -> None:
+    world = World(reader(subscriber("a")))
+    other = beside(world)
+    sent: list[dict[str, int]] = []
+
+    def gate(what: str, key: str, when: str) -> None:
+        if what == "create" and key.endswith("body.json") and when == "after" and not sent:
+            for _ in range(3):
+                world.clock.now += 70
+                sent.append(other.sweep(nothing_to_publish, 600.0))
+
+    world.store.gate = gate
+    assert world.tell() == {"a": "duplicate"}
+    assert sum(map(Counter, sent), Counter()) == {"again": 1, "delivered": 1}
+    assert len(world.receivers.arrived) == 1
+
+
+def test_whoever_waits_for_subscribers_json_waits_once() -> None:
+    reads = [0]
+
+    def read() -> Subscribers:
+        reads[0] += 1
+        if reads[0] == 1:
+            return reader(*(subscriber(name) for name in "abcdefgh"))()
+        world.clock.now += 25
+        raise TimedOut("the store did not answer")
+
+    world = World(read)
+    world.clock.now += 0.1
+
+    def gate(what: str, key: str, when: str) -> None:
+        if what == "delete" and "fanout" in key and when == "after":
+            world.clock.now += 6  # what was read is too old by the first attempt
+
+    world.store.gate = gate
+    assert Counter(world.tell().values()) == {"delivered": 8}
+    assert reads == [2]
+
+
+def test_what_sends_nothing_does_not_use_up_the_probe_of_an_open_breaker() -> None:
+    world = World(reader(subscriber("a", when="userData == 'wanted'")))
+    world.store.put("subscribers/a/breaker.json", orjson.dumps({"failures": TRIPS_AT}))
+    for number in range(50):
+        assert world.tell(f"job{number}") == {"a": "skipped"}
+    assert world.outbox == []
+
+
+def test_the_removal_of_a_failing_subscriber_is_the_reason_of_all_its_dead_letters() -> None:
+    current = [subscriber("a")]
+    world = World(lambda: Subscribers(tuple(current), ()), lambda _who, _before: FAILED)
+    for number in range(40):
+        world.tell(f"job{number}")
+    current.clear()
+    world.sweep(2 * DAY)
+    world.sweep(WINDOW)
+    reasons = Counter(world.deliveries.dead.show(name)["reason"] for name in world.deliveries.dead.names())
+    assert reasons == {"the subscriber is no longer in SUBSCRIBERS_URL": 40}
+    assert world.outbox == []
+
+
+def test_workers_whose_clocks_disagree_do_not_take_back_each_others_probes() -> None:
+    clock, fast = Clock(), Clock()
+    store = MemoryStore(clock)
+    store.put("subscribers/a/breaker.json", orjson.dumps({"failures": TRIPS_AT}))
+    probes = 0
+    for _ in range(0, 3600, 20):
+        clock.now += 20
+        fast.now = clock.now + 100
+        probes += Breakers(store, clock).allows("a") + Breakers(store, fast).allows("a")
+    assert probes <= 2 * (3600 // WINDOW + 1)
+
+
+def test_a_delivery_has_its_whole_schedule_however_late_it_was_owed() -> None:
+    broken = [True]
+
+    def read() -> Subscribers:
+        if broken[0]:
+            raise SubscribersBroken("no JSON")
+        return reader(subscriber("a"))()
+
+    world = World(read, lambda _who, before: FAILED if before == 0 else OK)
+    assert world.tell() == {"*": "owed"}
+    for _ in range(5 * 24):
+        world.sweep(3600)
+    broken[0] = False
+    found = sum((Counter(world.sweep(3600)) for _ in range(3)), Counter())
+    assert found == {"told": 1, "again": 1, "delivered": 1}
+    assert list(world.deliveries.dead.names()) == []
+
+
+class Source:
+    """MPS, which throttles the first call."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def query(self, _job_id: str, _deadline: float) -> bytes:
+        self.calls += 1
+        if self.calls == 1:
+            raise Throttled("slow down")
+        return recorded.jobs()["documented"].response
+
+
+def test_a_redelivery_that_a_sweep_made_is_not_made_again_by_the_platforms_retry() -> None:
+    world = World(reader(subscriber("a")))
+    pipeline = Pipeline(world.store, Source(), world.deliveries)
+    command = parse(b'{"command": "publish", "jobId": "job1", "redeliver": true, "requestId": "one"}')
+    with pytest.raises(Deferred):
+        pipeline.receive(command, request_id="x", deadline=60)
+    world.clock.now += 125
+    assert pipeline.sweep(300) == {"settled": 1}
+    (again,) = pipeline.receive(command, request_id="x", deadline=60)
+    assert again.outcome == "duplicate"
+    assert len(world.receivers.arrived) == 1
+    other = parse(b'{"command": "publish", "jobId": "job1", "redeliver": true, "requestId": "two"}')
+    pipeline.receive(other, request_id="x", deadline=60)
+    assert len(world.receivers.arrived) == 2
+    assert world.outbox == []
+
+
+def test_a_redelivery_that_came_before_its_notification_stands_for_it_even_after_a_failure() -> None:
+    world = World(reader(subscriber("a")))
+    failures = iter([True] * 3)
+
+    def gate(what: str, key: str, when: str) -> None:
+        if what == "put" and "fanout" in key and when == "before" and next(failures, False):
+            raise Unavailable("503")
+
+    world.store.gate = gate
+    with pytest.raises(Unavailable):
+        world.tell(round="asked")
+    assert world.tell(round="asked") == {"a": "delivered"}
+    assert world.tell() == {}
+    assert len(world.receivers.arrived) == 1
+
+
+def test_a_disabled_subscriber_is_owed_nothing_even_if_it_is_malformed() -> None:
+    entry = {"id": "a", "url": "https://a.example.com/", "secrets": ["env:GONE"], "enabled": False}
+    found = read_subscribers(orjson.dumps({"version": 1, "subscribers": [entry]}), {}, lambda _url: None)
+    assert [(each.id, each.enabled) for each in found.broken] == [("a", False)]
+    world = World(lambda: found)
+    assert world.tell() == {}
+    owed_before = World(lambda: Subscribers((), (Broken("a", "was well-formed"),)))
+    assert owed_before.tell() == {"a": "owed"}
+
+
+def test_a_replayed_job_is_not_tried_before_its_letter_is_gone() -> None:
+    world = World(None)
+    world.deliveries.dead.bury_job("job1", "MPS refused us")
+    tried: list[str] = []
+
+    def gate(what: str, key: str, when: str) -> None:
+        if what == "delete" and key.startswith("dead/") and when == "before":
+            world.clock.now += 75  # as long as a store may take for one operation, with its retries
+            world.deliveries.sweep(lambda job, _hint, _round: tried.append(job), 600)
+
+    world.store.gate = gate
+    world.deliveries.dead.replay("jobs/job1", lambda _raw: None)
+    assert tried == []
+    world.store.gate = open_gate
+    world.clock.now += 300
+    assert world.deliveries.sweep(lambda job, _hint, _round: tried.append(job), 600) == {"settled": 1}
+    assert tried == ["job1"]
+
+
+@pytest.mark.parametrize("state", ["success", "SUCCESS", "Success"])
+def test_the_state_of_a_notification_counts_however_it_is_written(state: str) -> None:
+    (message,) = parse(orjson.dumps({"Type": "smarttag", "JobId": "job1", "State": state}))
+    assert getattr(message, "state", "") == "Success"
