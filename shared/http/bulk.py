@@ -44,7 +44,7 @@ class Bulk:
         self._turn = threading.Lock()
 
     def run(
-        self, job_ids: Sequence[str], one: Callable[[str, float], Result], later: Callable[[str], Result] | None = None
+        self, job_ids: Sequence[str], one: Callable[[str, float], Result], later: Callable[[str], Result]
     ) -> dict[str, Result | Exception]:
         """Call ``one(job_id, seconds_left)`` for each; return its result or its last error, in the order given.
 
@@ -66,7 +66,7 @@ class Bulk:
         pool: ThreadPoolExecutor,
         job_ids: Sequence[str],
         one: Callable[[str, float], Result],
-        later: Callable[[str], Result] | None,
+        later: Callable[[str], Result],
     ) -> dict[str, Result | Exception]:
         deadline = self._clock() + self._seconds
 
@@ -84,7 +84,7 @@ class Bulk:
             errors = {job_id: found for job_id in pending if isinstance(found := done[job_id], RetryableError)}
             rounds += 1
             pending, pause = list(errors), self._pause(rounds, errors.values())
-        return done | _each(pool, later, pending) if later else done
+        return done | _each(pool, later, pending)
 
     def _pause(self, rounds: int, errors: Iterable[RetryableError]) -> float:
         asked = [error.retry_after or 0.0 for error in errors]

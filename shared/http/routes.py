@@ -194,11 +194,10 @@ def publish_many(call: Call) -> Response:
         return _publish(call, job_id, left, redeliver=redeliver)
 
     def later(job_id: str) -> dict[str, Any]:
-        service.owe(job_id)
+        service.owe(job_id, redeliver=redeliver, request_id=call.round)
         return {"jobId": job_id, "outcome": "accepted"}
 
-    # a redelivery cannot be owed: a sweep sends nothing twice
-    done = call.parts.bulk.run(job_ids, now, None if redeliver else later)
+    done = call.parts.bulk.run(job_ids, now, later)
     results = [_result(call, job_id, found) for job_id, found in done.items()]
     outcomes = [str(result["outcome"]) for result in results]
     counts = {outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))}

@@ -22,8 +22,8 @@ class Service(Protocol):
         """Hand the publication to the event function; False where ``HANDOFF`` is ``inline`` and nothing was done."""
         ...
 
-    def owe(self, job_id: str) -> None:
-        """Leave the publication to the sweeps, which try it until it is done or given up."""
+    def owe(self, job_id: str, *, redeliver: bool, request_id: str) -> None:
+        """Leave the publication to the sweeps, which try it until it is done or given up; as ``publish`` otherwise."""
         ...
 
     def stored_summary(self, job_id: str) -> bytes:

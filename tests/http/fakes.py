@@ -94,7 +94,9 @@ class FakeService:
             self.handed.append(job_id)
         return self.handing_off
 
-    def owe(self, job_id: str) -> None:
+    def owe(self, job_id: str, *, redeliver: bool, request_id: str) -> None:
+        assert request_id
+        assert isinstance(redeliver, bool)
         if self.unwritable:
             raise Unavailable("oss://secret-bucket/ could not be written")
         self.owed.append(job_id)

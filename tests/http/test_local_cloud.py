@@ -33,6 +33,7 @@ from shared.settings import Settings
 from tests.http.fakes import DONE, PUSH, TOKENS, WRITE
 
 AUTH = {"Authorization": f"Bearer {WRITE}"}
+SWEEP = b'{"triggerName":"sweep","triggerTime":"2026-01-01T00:00:00Z","payload":""}'
 SECRET = "whsec_c2VjcmV0IG9mIHRoZSByZWNlaXZlciBpbiB0ZXN0cw=="
 
 
@@ -209,15 +210,31 @@ def test_many_jobs_in_one_request_while_mps_throttles_half_of_its_calls(
         assert (jobs == 200) <= (counts["accepted"] > 0), "80 queries can begin in a second"
         assert len(mps.requests) > 1.3 * counts["published"]
         throttling.clear()
-        relay.handle(
-            b'{"triggerName":"sweep","triggerTime":"2026-01-01T00:00:00Z","payload":""}', request_id="1", seconds=300
-        )
+        relay.handle(SWEEP, request_id="1", seconds=300)
         assert relay.outbox.owed() == []
         received = Counter(json.loads(delivery.body)["data"]["jobId"] for delivery in receiver.deliveries)
         assert received == Counter(ids)
         assert all(delivery.verified for delivery in receiver.deliveries)
     again = client.post("/jobs/publish", headers=AUTH, json={"jobIds": ids[:50]})
     assert again.json["counts"] == {"duplicate": 50}
+
+
+def test_a_redelivery_that_time_was_too_short_for_is_made_once_by_a_sweep(
+    env: dict[str, str], mps: MpsStandIn, tmp_path: Path
+) -> None:
+    with Receiver(SECRET) as receiver:
+        subscribers = {"id": "cms", "url": f"{receiver.url}/hook", "secrets": [SECRET]}
+        (tmp_path / "subscribers.json").write_text(json.dumps({"version": 1, "subscribers": [subscribers]}))
+        more = {"SUBSCRIBERS_URL": f"file://{tmp_path}/subscribers.json", "WEBHOOK_ALLOW_CIDRS": "127.0.0.0/8"}
+        relay = Hurried(Settings.from_env(env | more))
+        mps.throttle(6)  # as often as a query tries
+        late = Client(app(relay, bulk=Bulk(seconds=0.1)))
+        asked = {"headers": AUTH | {"Idempotency-Key": "one"}, "json": {"jobIds": [DONE], "redeliver": True}}
+        assert late.post("/jobs/publish", **asked).json["counts"] == {"accepted": 1}
+        for _ in range(2):
+            relay.handle(SWEEP, request_id="1", seconds=300)
+        assert Client(app(relay)).post("/jobs/publish", **asked).json["counts"] == {"duplicate": 1}
+        assert len(receiver.deliveries) == 1
 
 
 def test_wrong_settings_are_named_in_the_log_and_not_in_the_answer(env: dict[str, str]) -> None:
