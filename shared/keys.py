@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from shared.errors import BadInput
 
+_ROUND = re.compile(r"0|r[0-9a-f]{16}")
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 RESPONSE = "response.json"
@@ -107,8 +108,11 @@ def parse_owed(key: str) -> Owed | None:
 
 
 def round_name(request_id: str) -> str:
-    """Name a round for the request that asked for it, so that a repeated request is no second redelivery."""
-    return request_id if request_id == "0" else "r" + hashlib.sha256(request_id.encode()).hexdigest()[:16]
+    """Name a round for the request that asked for it, so that a repeated request is no second redelivery.
+
+    ``0`` and the name of a round are names already: what a sweep reads from an entry goes the way of a request.
+    """
+    return request_id if _ROUND.fullmatch(request_id) else "r" + hashlib.sha256(request_id.encode()).hexdigest()[:16]
 
 
 def is_asked_for(round_: str) -> bool:

@@ -171,7 +171,7 @@ class Pipeline:
             case JobChanged():
                 yield self._job(message.job_id, hint=message.state, round="0")
             case Publish(redeliver=True):
-                yield self._job(message.job_id, hint="", round=keys.round_name(message.request_id or request_id))
+                yield self._job(message.job_id, hint="", round=message.request_id or request_id)
             case Publish():
                 yield self._job(message.job_id, hint="", round="0")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from shared import keys, logs
+from shared import logs
 from shared.credentials import Credentials
 from shared.errors import BadInput, BadSettings, ObjectNotFound, SubscribersBroken
 from shared.notifications import Publish, Sweep, parse
@@ -66,7 +66,7 @@ class Relay:
 
     def publish(self, job_id: str, *, redeliver: bool, request_id: str) -> dict[str, Any]:
         """Publish one job now; ``redeliver`` sends again what was delivered before."""
-        return self.pipeline.publish(job_id, round=_round(request_id, redeliver=redeliver)).to_dict()
+        return self.pipeline.publish(job_id, round=request_id if redeliver else "0").to_dict()
 
     def hand_off(self, job_id: str, *, redeliver: bool, request_id: str) -> bool:
         """Hand one publication to the event function; False where ``HANDOFF`` is inline."""
@@ -80,7 +80,7 @@ class Relay:
 
     def owe(self, job_id: str, *, redeliver: bool, request_id: str) -> None:
         """Leave the publication to the next sweep."""
-        self.outbox.owe_job(job_id, "", _round(request_id, redeliver=redeliver), wait=0.0)
+        self.outbox.owe_job(job_id, "", request_id if redeliver else "0", wait=0.0)
 
     def stored_summary(self, job_id: str) -> bytes:
         """Return summary.json; ``ObjectNotFound`` before the job was published."""
@@ -213,10 +213,6 @@ class Relay:
         found = Credentials.from_env_or_context(self._env, self._context)
         logs.protect(found.access_key_secret, found.security_token)
         return found
-
-
-def _round(request_id: str, *, redeliver: bool) -> str:
-    return keys.round_name(request_id) if redeliver else "0"
 
 
 def _url(where: Location) -> str:

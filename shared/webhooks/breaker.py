@@ -97,7 +97,7 @@ class Breakers:
             self._store.put(key, orjson.dumps({**value, "at": iso(int(self._clock() * 1000))}))
 
     def _drop(self, *prefixes: str, before: str = "~") -> None:
-        for key in [key for key in self._keys if key.startswith(prefixes) and key < before]:
+        for key in [key for key in self._keys if key.startswith(prefixes) and key < before]:  # all lie before "~"
             self._keys.discard(key)
             with _advice():
                 self._store.delete(key)

@@ -86,7 +86,7 @@ class DeadLetters:
         """
         now = self._outbox.now()
         known = hint if hint in events.NAMES else ""
-        chain = round_ if keys.is_asked_for(round_) else uuid.uuid4().hex[:16]
+        chain = uuid.uuid4().hex[:16] if round_ == "0" else keys.round_name(round_)
         owed = Owed(PUBLISH, keys.check_job_id(job_id), known, "", chain, now, now + int(wait * 1000))
         self._outbox.owe(owed)
         return owed

@@ -110,7 +110,8 @@ class Deliveries:
         if self._directory is None:
             return ()
         name, now, loaded = events.NAMES[status], self._outbox.now(), orjson.loads(summary.to_json())
-        event = {"at": now, "round": round, "body": events.make_event(job_id, name, iso(now), loaded, self._output_url)}
+        body = events.make_event(job_id, name, iso(now), loaded, self._output_url)
+        event = {"at": now, "round": keys.round_name(round), "body": body}
         if name not in events.FINAL:
             event["summary"] = loaded  # nothing else keeps it
         content = Content(self._store, job_id, name)
@@ -151,7 +152,7 @@ class Deliveries:
     def owe_job(self, job_id: str, hint: str, round: str = "0", *, wait: float = LEASE) -> Owed:  # noqa: A002 - the protocol's word
         """Owe a publication in ``wait`` seconds, time to try it first; return the entry for ``settle_job``.
 
-        ``round`` is ``0``, or what ``keys.round_name`` makes of the request for a redelivery.
+        ``round`` is as for ``tell``.
         """
         return self.dead.owe_job(job_id, hint, wait, round)
 
@@ -215,7 +216,7 @@ class Deliveries:
         self._outbox.owe(fan_out)
         attempts = self._attempts()
         try:
-            if round_ != "0" and round_ == content.event.get("round"):
+            if round_ != "0" and fan_out.round == content.event.get("round"):
                 # the first that anybody hears of it: a notification still to come is a duplicate
                 first = replace(fan_out, round="0").receipt
                 self._outbox.fix(first, {"state": "told", "subscribers": [], "at": iso(self._outbox.now())})
