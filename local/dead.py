@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from shared.errors import BadInput, PermanentError
-from shared.notifications import JobChanged, Poison, Publish, parse
+from shared.triggers import JobChanged, Poison, Publish, parse
 from shared.webhooks.dead import DeadLetters
 from shared.wiring import relay
 

@@ -14,9 +14,9 @@ from uuid import uuid4
 from shared import logs
 from shared.credentials import Credentials
 from shared.errors import BadInput, BadSettings, ObjectNotFound, SubscribersBroken
-from shared.notifications import Publish, Sweep, parse
-from shared.pipeline import Deferred, Outcome, Pipeline
+from shared.publishing import Deferred, Outcome, Pipeline
 from shared.settings import Location, Settings
+from shared.triggers import Publish, Sweep, parse
 
 if TYPE_CHECKING:
     from shared.invoker import Invoker

@@ -22,7 +22,7 @@ from local.cloud.fc_instance import Function, Result
 from local.cloud.fc_triggers import FcApi, FcHttpTrigger, Timer
 from local.cloud.server import Refusal, Request
 from shared.credentials import Credentials
-from shared.notifications import Publish, Sweep, parse
+from shared.triggers import Publish, Sweep, parse
 from tests import needs
 
 CODE = Path(__file__).parent

@@ -20,7 +20,7 @@ from local.cloud.fc_instance import Function
 from local.cloud.mns import Delivery, Message, Topic, certificate, sign_push
 from local.cloud.server import Fault, Refusal, Request, Response, StandIn
 from shared.credentials import Credentials
-from shared.notifications import JobChanged, parse
+from shared.triggers import JobChanged, parse
 
 BODY = '{"Type":"smarttag","JobId":"job-1","State":"Success","UserData":"节目 <1> & 2"}'.encode()
 CHANGED = (JobChanged("job-1", "Success", "节目 <1> & 2"),)

@@ -9,8 +9,8 @@ import pytest
 
 from local import recorded
 from shared.errors import SubscribersBroken, Throttled, TimedOut, Unavailable
-from shared.notifications import parse
-from shared.pipeline import Deferred, Pipeline
+from shared.publishing import Deferred, Pipeline
+from shared.triggers import parse
 from shared.webhooks.breaker import TRIPS_AT, WINDOW, Breakers
 from shared.webhooks.delivery import Deliveries
 from shared.webhooks.subscribers import Broken, Subscribers

@@ -20,10 +20,10 @@ import orjson
 
 from local.cloud.accounts import ROLE
 from shared.mps import MpsClient
-from shared.notifications import parse
-from shared.pipeline import Pipeline
+from shared.publishing import Pipeline
 from shared.smarttag import analyse, make_artifacts
 from shared.storage.directory import DirectoryStore
+from shared.triggers import parse
 from shared.webhooks.delivery import Deliveries
 from shared.webhooks.guard import Guard
 from shared.webhooks.sender import Sender

@@ -13,8 +13,8 @@ from local.cloud.accounts import ROLE
 from local.cloud.server import Fault, Response
 from shared.errors import RelayError, ResponseTooLarge
 from shared.mps import MpsClient
-from shared.notifications import parse
-from shared.pipeline import Deferred, Pipeline
+from shared.publishing import Deferred, Pipeline
+from shared.triggers import parse
 
 DOCUMENTED = Path("local/recorded/documented.json").read_bytes()
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shared.notifications import JobChanged, Message, Poison, Publish, Skipped, Sweep, parse
+from shared.triggers import JobChanged, Message, Poison, Publish, Skipped, Sweep, parse
 
 MESSAGE = {
     "Type": "smarttag",

@@ -18,8 +18,8 @@ import orjson
 from shared import keys
 from shared.errors import JobNotReady, ObjectNotFound, PermanentError, RelayError, RetryableError
 from shared.logs import log, log_error
-from shared.notifications import JobChanged, Message, Poison, Publish, Skipped, Sweep
 from shared.storage import ObjectStore
+from shared.triggers import JobChanged, Message, Poison, Publish, Skipped, Sweep
 
 if TYPE_CHECKING:
     from shared.smarttag.model import Artifact, Summary
@@ -105,7 +105,7 @@ class Pipeline:
         """Handle every message on its own.
 
         Args:
-            messages: what ``shared.notifications.parse`` read.
+            messages: what ``shared.triggers.parse`` read.
             request_id: of the invocation; it names a redelivery whose command names none.
             deadline: seconds from now that a sweep may take.
 

@@ -19,10 +19,10 @@ from local.cloud.server import Fault, StandIn
 from local.world import SECRETS
 from shared.errors import RelayError
 from shared.mps import MpsClient
-from shared.notifications import parse
-from shared.pipeline import Deferred, Outcome, Pipeline
+from shared.publishing import Deferred, Outcome, Pipeline
 from shared.settings import Network
 from shared.storage.oss import Limits, OssStore
+from shared.triggers import parse
 from shared.webhooks import subscribers
 from shared.webhooks.delivery import Deliveries
 from shared.webhooks.guard import Guard
