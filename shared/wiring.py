@@ -129,7 +129,7 @@ class Relay:
     @cached_property
     def pipeline(self) -> Pipeline:
         """The use case."""
-        from shared.mps import MpsClient
+        from shared.mps.client import MpsClient
 
         chosen = self.settings
         source = MpsClient(chosen.mps_endpoint, chosen.mps_region, self._credentials, chosen.max_result_bytes)

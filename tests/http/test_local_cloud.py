@@ -27,7 +27,7 @@ from shared.http.bulk import Bulk
 from shared.http.push import PushVerifier
 from shared.http.routes import Parts
 from shared.http.tokens import Guard
-from shared.mps import MpsClient, Pace
+from shared.mps.client import MpsClient, Pace
 from shared.publishing import Pipeline
 from shared.settings import Settings
 from tests.http.fakes import DONE, PUSH, TOKENS, WRITE

@@ -8,7 +8,7 @@ import pytest
 
 from local.cloud.accounts import ROLE
 from local.cloud.mps import MpsStandIn
-from shared.mps import MpsClient
+from shared.mps.client import MpsClient
 from tests.mps.recorded import JOB, RESPONSE
 
 

@@ -26,7 +26,7 @@ from shared.errors import (
     TimedOut,
     Unavailable,
 )
-from shared.mps import MpsClient, Pace
+from shared.mps.client import MpsClient, Pace
 from tests.mps.recorded import JOB, RESPONSE
 
 

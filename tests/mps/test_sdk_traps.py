@@ -24,7 +24,7 @@ from local.cloud.accounts import ROLE
 from local.cloud.mps import MpsStandIn
 from local.cloud.server import Fault, Response
 from shared.errors import AccessRefused, BadSettings, RelayError, ResponseTooLarge, Unavailable
-from shared.mps import MpsClient
+from shared.mps.client import MpsClient
 from shared.settings import Settings
 from tests.mps.recorded import JOB, RESPONSE
 
@@ -190,7 +190,7 @@ def test_the_limit_holds_where_no_length_is_told() -> None:
 QUERY = """
 import sys
 from local.cloud.accounts import ROLE
-from shared.mps import MpsClient
+from shared.mps.client import MpsClient
 print(MpsClient(sys.argv[1], "cn-shanghai", lambda: ROLE, 1 << 20).query(sys.argv[2], 10))
 """
 
@@ -213,7 +213,7 @@ def test_the_environment_can_neither_redirect_nor_print_requests(mps: MpsStandIn
 
 def test_nothing_heavy_is_imported_before_the_first_query() -> None:
     code = (
-        "import sys; from shared.mps import MpsClient\n"
+        "import sys; from shared.mps.client import MpsClient\n"
         "MpsClient('https://mps.invalid', 'cn-shanghai', lambda: None, 1)\n"
         "print([name for name in ('aliyunsdkcore', 'urllib3', 'certifi') if name in sys.modules])"
     )

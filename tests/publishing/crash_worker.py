@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import orjson
 
 from local.cloud.accounts import ROLE
-from shared.mps import MpsClient
+from shared.mps.client import MpsClient
 from shared.publishing import Pipeline
 from shared.smarttag import analyse, make_artifacts
 from shared.storage.directory import DirectoryStore

@@ -18,7 +18,7 @@ from local.cloud.receiver import Receiver
 from local.cloud.server import Fault, StandIn
 from local.world import SECRETS
 from shared.errors import RelayError
-from shared.mps import MpsClient
+from shared.mps.client import MpsClient
 from shared.publishing import Deferred, Outcome, Pipeline
 from shared.settings import Network
 from shared.storage.oss import Limits, OssStore

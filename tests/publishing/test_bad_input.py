@@ -12,7 +12,7 @@ from system import JOB, System, message
 from local.cloud.accounts import ROLE
 from local.cloud.server import Fault, Response
 from shared.errors import RelayError, ResponseTooLarge
-from shared.mps import MpsClient
+from shared.mps.client import MpsClient
 from shared.publishing import Deferred, Pipeline
 from shared.triggers import parse
 

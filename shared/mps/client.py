@@ -19,7 +19,7 @@ from typing import Any
 from shared.credentials import Credentials
 from shared.errors import RelayError, ResponseTooLarge, RetryableError, TimedOut, Unavailable
 from shared.keys import check_job_id
-from shared.mps_errors import check_answer, explain_refusal
+from shared.mps.errors import check_answer, explain_refusal
 
 _CONNECT = 5.0  # seconds to connect at most
 _LEAST = 0.2  # seconds an attempt must have to be worth making
