@@ -28,7 +28,8 @@ def make_artifacts(analysis: Analysis, beside: tuple[str, ...] = ()) -> tuple[Ar
     Subtitles and transcript exist only where there is speech. ``beside`` names further files that will lie in the same
     place, for the report to link.
     """
-    from shared.smarttag import captions, report, timeline
+    from shared.smarttag import report, timeline
+    from shared.smarttag.captions import captions
 
     segments = analysis.segments
     files = {

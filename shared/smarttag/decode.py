@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import orjson
 
-from shared.smarttag import collector, concepts, duration, envelope, links, nlp, visual, words
-from shared.smarttag.draft import UNKNOWN, Draft, Track
+from shared.smarttag import duration, gc_pause
+from shared.smarttag.builder import UNKNOWN, Draft, Track
+from shared.smarttag.checked_values import Item, Json, Notes, shown
 from shared.smarttag.model import (
     Alert,
     Analysis,
@@ -21,16 +22,17 @@ from shared.smarttag.model import (
     Transcript,
     TypeState,
 )
-from shared.smarttag.notes import Item, Json, Notes, shown
 from shared.smarttag.ranges import length, union
+from shared.smarttag.response import Envelope, loads, read_envelope
+from shared.smarttag.results import concepts, links, nlp, speech_text, visual
 
 READERS: dict[str, Callable[[Json, str, Draft], bool]] = {
     "VideoLabel": visual.video,
     "ImageLabel": visual.image,
-    "TextLabel": words.text_label,
-    "ASR": words.asr,
-    "OCR": words.ocr,
-    "Meta": words.meta,
+    "TextLabel": speech_text.text_label,
+    "ASR": speech_text.asr,
+    "OCR": speech_text.ocr,
+    "Meta": speech_text.meta,
     "CPVLabel": concepts.cpv_label,
     "NLP": nlp.nlp,
     "Process": links.process,
@@ -50,13 +52,13 @@ def read(response: bytes, job_id: str, *, details: bool) -> Analysis:
     Raises:
         BadResponse: this is no QuerySmarttagJob response.
     """
-    with collector.paused():
+    with gc_pause.paused():
         # All that was decoded is gone again before the collector is back and would walk it.
         return _read(response, job_id, Draft(Notes(), [] if details else None))
 
 
 def _read(response: bytes, job_id: str, draft: Draft) -> Analysis:
-    job = envelope.read(response, draft.notes)
+    job = read_envelope(response, draft.notes)
     types = _read_all(job, draft)
     if draft.dictated and not draft.segments:
         draft.segments = draft.dictated
@@ -69,7 +71,7 @@ def _read(response: bytes, job_id: str, draft: Draft) -> Analysis:
     return Analysis(summary, segments, tuple(draft.occurrences or ()))
 
 
-def _read_all(job: envelope.Envelope, draft: Draft) -> dict[str, TypeState]:
+def _read_all(job: Envelope, draft: Draft) -> dict[str, TypeState]:
     states: dict[str, list[str]] = {}
     for path, result in job.take():
         if not isinstance(result, dict):
@@ -114,10 +116,10 @@ def _parse(result: Item, path: str, notes: Notes) -> Json:
         return data
     text = data.encode()
     del data
-    return envelope.loads(text, path, notes) if text.strip() else None
+    return loads(text, path, notes) if text.strip() else None
 
 
-def _summary(job: envelope.Envelope, job_id: str, draft: Draft, types: dict[str, TypeState]) -> Summary:
+def _summary(job: Envelope, job_id: str, draft: Draft, types: dict[str, TypeState]) -> Summary:
     persons = sorted((_person(key, track) for key, track in draft.persons.items()), key=_person_order)
     tags = [Tag(**track.seen(), group=group, name=name) for (group, name), track in draft.tags.items()]
     concepts_seen = [_concept(key, track, draft) for key, track in draft.concepts.items()]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from shared.smarttag.checked_values import Notes
 from shared.smarttag.model import Media
-from shared.smarttag.notes import Notes
 from shared.smarttag.ranges import MAX_MS
 
 _HALF = 0.0005  # ratios are rounded to three decimals

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from shared.smarttag import wrapping
-from shared.smarttag.captions import srt, transcript, vtt
+from shared.smarttag.captions import line_breaks
+from shared.smarttag.captions.captions import srt, transcript, vtt
+from shared.smarttag.captions.line_breaks import COLUMNS, display_width, wrap
 from shared.smarttag.model import Segment
-from shared.smarttag.wrapping import COLUMNS, display_width, wrap
 from tests import needs
 from tests.smarttag.speech import sequences, texts, visible
 
@@ -248,7 +248,7 @@ print(hashlib.sha256(repr(every).encode()).hexdigest())
 )
 def test_every_python_judges_every_character_alike(python: str) -> None:
     hashes = [
-        subprocess.run([str(command), "-c", WIDTHS, wrapping.__file__], capture_output=True, check=True).stdout
+        subprocess.run([str(command), "-c", WIDTHS, line_breaks.__file__], capture_output=True, check=True).stdout
         for command in (sys.executable, needs.find(python))
     ]
     assert hashes[0] == hashes[1]

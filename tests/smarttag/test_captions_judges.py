@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pytest_httpserver import HTTPServer
 
-from shared.smarttag.captions import vtt
+from shared.smarttag.captions.captions import vtt
 from shared.smarttag.model import Segment
 from tests import browser, needs
 from tests.smarttag.speech import generated, visible

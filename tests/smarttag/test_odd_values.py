@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from shared.errors import BadResponse
-from shared.smarttag import analyse, collector, summarise
+from shared.smarttag import analyse, gc_pause, summarise
 from shared.smarttag.model import Segment, Summary
 
 DATA = "$.Results.Result[0].Data"
@@ -393,7 +393,7 @@ def test_the_collector_is_put_back_by_the_last_thread_only() -> None:
     inside, leave = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with collector.paused():
+        with gc_pause.paused():
             inside.set()
             leave.wait(10)
 

@@ -9,9 +9,9 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from shared.smarttag.draft import Draft
+from shared.smarttag.builder import Draft
+from shared.smarttag.checked_values import Item, Json, Notes, shown
 from shared.smarttag.model import Chapter, Nlp, Range, Segment
-from shared.smarttag.notes import Item, Json, Notes, shown
 
 _CONTENT = ("transcription", "autoChapters", "summarization", "meetingAssistance", "translation")
 _LATIN = re.compile("[A-Za-z0-9,.;:!?][A-Za-z0-9]")  # the last sign of a word and the first of the next

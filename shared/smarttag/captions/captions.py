@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 
+from shared.smarttag.captions.line_breaks import display_width, is_blank, wrap
 from shared.smarttag.model import Segment
-from shared.smarttag.wrapping import display_width, is_blank, wrap
 
 LINES_PER_CUE = 2
 SHORTEST_MS = 1000  # of a cue whose segment has no length of its own, unless the next one starts earlier

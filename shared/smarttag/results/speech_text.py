@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from shared.smarttag.draft import NO_SCORE, Draft, Screen, Shown
+from shared.smarttag.builder import NO_SCORE, Draft, Screen, Shown
+from shared.smarttag.checked_values import Item, Json, Notes
 from shared.smarttag.model import Segment
-from shared.smarttag.notes import Item, Json, Notes
 
 _COMMAS = re.compile("[,，]")
 _DETAILS = frozenset({"details", "success", "message"})

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from shared.smarttag.draft import Draft
+from shared.smarttag.builder import Draft
+from shared.smarttag.checked_values import Item, Json, shown
 from shared.smarttag.model import Link
-from shared.smarttag.notes import Item, Json, shown
 
 
 def subtitle(data: Item, path: str, draft: Draft) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import orjson
 
 from shared.errors import BadResponse
-from shared.smarttag.notes import Item, Json, Notes, kind, shown
+from shared.smarttag.checked_values import Item, Json, Notes, kind, shown
 
 STATUSES = {status.lower(): status for status in ("Success", "Fail", "Processing", "Submitted")}
 _CALL = "call QuerySmarttagJob with Format=JSON"
@@ -32,7 +32,7 @@ class Envelope:
             yield self.results.pop()
 
 
-def read(response: bytes, notes: Notes) -> Envelope:
+def read_envelope(response: bytes, notes: Notes) -> Envelope:
     """Parse a raw response.
 
     Raises:

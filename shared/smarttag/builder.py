@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from shared.smarttag.checked_values import Notes
 from shared.smarttag.duration import Share
 from shared.smarttag.model import (
     BestFrame,
@@ -19,7 +20,6 @@ from shared.smarttag.model import (
     ScreenTextItem,
     Segment,
 )
-from shared.smarttag.notes import Notes
 from shared.smarttag.ranges import length, union
 
 UNKNOWN = "unknown"  # the category of a face without a name

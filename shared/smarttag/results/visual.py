@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from shared.smarttag import sightings
-from shared.smarttag.draft import UNKNOWN, Draft
+from shared.smarttag.builder import UNKNOWN, Draft
+from shared.smarttag.checked_values import Item
 from shared.smarttag.duration import Share
 from shared.smarttag.model import Classification
-from shared.smarttag.notes import Item
+from shared.smarttag.results import appearances
 
 _FIELDS = frozenset({"persons", "tags", "classifications", "success", "message"})
 
@@ -19,7 +19,7 @@ def video(data: Item, path: str, draft: Draft) -> bool:
     for item, where, subject in rows:
         track = subject.track
         total, count = track.total, track.count
-        held = sightings.read(subject, item.pop("occurrences", None), f"{where}.occurrences", draft)
+        held = appearances.read(subject, item.pop("occurrences", None), f"{where}.occurrences", draft)
         ratio = notes.ratio(item.get("ratio"), f"{where}.ratio")
         track.add_ratio(ratio)
         if ratio is not None and held and track.total > total:  # the ratio counts ranges that were dropped
@@ -39,13 +39,13 @@ def image(data: Item, path: str, draft: Draft) -> bool:
             if scene:
                 track.shots[scene] += 1
             if track.better(score):
-                track.frame = sightings.frame(item, where, score, notes)
+                track.frame = appearances.frame(item, where, score, notes)
         track.add([], score, count=1)
         draft.saw(subject.kind, subject.name, subject.group, (0, 0), score)
     return _classifications(data, path, draft) or bool(rows)
 
 
-def _rows(data: Item, path: str, draft: Draft) -> list[tuple[Item, str, sightings.Subject]]:
+def _rows(data: Item, path: str, draft: Draft) -> list[tuple[Item, str, appearances.Subject]]:
     """Return the persons and tags, each with its path and the track its appearances go to."""
     notes, rows = draft.notes, []
     for where, item in notes.items(data.get("persons"), f"{path}.persons"):
@@ -53,11 +53,11 @@ def _rows(data: Item, path: str, draft: Draft) -> list[tuple[Item, str, sighting
         # Two unknown faces are two people, whatever they are called; so are two without a name.
         number = len(draft.persons) if category == UNKNOWN or not name else -1
         track = draft.track(draft.persons, (name, category, number), where)
-        rows.append((item, where, sightings.Subject("person", name, category, track)))
+        rows.append((item, where, appearances.Subject("person", name, category, track)))
     for where, item in notes.items(data.get("tags"), f"{path}.tags"):
         group, name = (notes.text(item.get(key), f"{where}.{key}") for key in ("mainTagName", "subTagName"))
         track = draft.track(draft.tags, (group, name), where)
-        rows.append((item, where, sightings.Subject("tag", name, group, track)))
+        rows.append((item, where, appearances.Subject("tag", name, group, track)))
     return rows
 
 

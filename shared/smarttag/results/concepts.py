@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import orjson
 
-from shared.smarttag import sightings
-from shared.smarttag.draft import Draft
-from shared.smarttag.envelope import loads
-from shared.smarttag.notes import Item, Json
+from shared.smarttag.builder import Draft
+from shared.smarttag.checked_values import Item, Json
+from shared.smarttag.response import loads
+from shared.smarttag.results import appearances
 
 KINDS = {"cates": "cate", "entities": "entity", "hotwords": "hotword", "freeTags": "freeTag"}
 # "type" says who labelled: hmi, auto, or autp as the documents spell it.
@@ -28,8 +28,8 @@ def cpv_label(data: Item, path: str, draft: Draft) -> bool:
             key = (kind, level1, level2, label)
             track = draft.track(draft.concepts, key, where)
             group = "/".join(level for level in (level1, level2) if level)
-            subject = sightings.Subject("concept", label or level2 or level1, group, track)
-            sightings.read(
+            subject = appearances.Subject("concept", label or level2 or level1, group, track)
+            appearances.read(
                 subject, item.pop("detailInfo", None), f"{where}.detailInfo", draft, ("startTime", "endTime")
             )
             track.add_ratio(notes.ratio(item.get("appearanceProbability"), f"{where}.appearanceProbability"))

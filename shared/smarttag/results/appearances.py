@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
-from shared.smarttag.draft import NO_SCORE, Draft, Track
+from shared.smarttag.builder import NO_SCORE, Draft, Track
+from shared.smarttag.checked_values import Item, Json, Notes
 from shared.smarttag.model import BestFrame, Range
-from shared.smarttag.notes import Item, Json, Notes
 from shared.smarttag.ranges import MAX_MS
 
 _LIMIT = MAX_MS / 1000

@@ -1,0 +1,1 @@
+"""Speech as subtitles and as a transcript."""
