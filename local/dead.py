@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from shared.errors import BadInput, PermanentError
+from shared.outbox.dead_letters import DeadLetters
 from shared.triggers import JobChanged, Poison, Publish, parse
-from shared.webhooks.dead import DeadLetters
 from shared.wiring import relay
 
 app = typer.Typer(help="Deliveries, jobs and messages that were given up.", no_args_is_help=True)

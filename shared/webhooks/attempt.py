@@ -13,10 +13,10 @@ from shared import keys
 from shared.errors import ObjectNotFound, RelayError
 from shared.keys import Owed
 from shared.logs import log
+from shared.outbox.outbox import GIVE_UP, LEASE, Outbox, Verdict, surely
 from shared.storage import ObjectStore
 from shared.webhooks import events
 from shared.webhooks.breaker import Breakers
-from shared.webhooks.outbox import GIVE_UP, LEASE, Outbox, Verdict, surely
 from shared.webhooks.subscribers import Broken, Subscriber, Subscribers
 
 if TYPE_CHECKING:  # the network half is loaded by whoever has somebody to tell

@@ -18,8 +18,8 @@ import orjson
 from shared import keys
 from shared.errors import ObjectNotFound, RelayError
 from shared.logs import log, log_error
+from shared.outbox.outbox import iso
 from shared.storage import ObjectStore
-from shared.webhooks.outbox import iso
 
 TRIPS_AT = 5  # failures in a row
 WINDOW = 300  # seconds in which an open breaker lets one attempt through

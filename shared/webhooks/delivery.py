@@ -15,14 +15,14 @@ from shared import keys
 from shared.errors import ObjectNotFound, RelayError
 from shared.keys import DELIVERY, FAN_OUT, PUBLISH, Owed
 from shared.logs import log, log_error
+from shared.outbox.dead_letters import DeadLetters
+from shared.outbox.outbox import LEASE, Outbox, Verdict, iso, named
+from shared.outbox.partitions import side_by_side
+from shared.outbox.worker import sweep
 from shared.storage import ObjectStore
 from shared.webhooks import events, history
 from shared.webhooks.attempt import Attempts, Content, Directory
-from shared.webhooks.dead import DeadLetters
-from shared.webhooks.lanes import side_by_side
-from shared.webhooks.outbox import LEASE, Outbox, Verdict, iso, named
 from shared.webhooks.subscribers import Subscribers
-from shared.webhooks.sweep import sweep
 
 if TYPE_CHECKING:  # the network half is loaded by whoever has somebody to tell
     from shared.webhooks.sender import Sender

@@ -10,9 +10,9 @@ import orjson
 
 from shared import keys
 from shared.errors import ObjectNotFound
+from shared.outbox.outbox import iso
 from shared.storage import ObjectStore
 from shared.webhooks import events
-from shared.webhooks.outbox import iso
 
 _READERS = 16  # objects read at a time
 _OBJECT = re.compile(r"(?P<event>[a-z]+)/(?:to/(?P<subscriber>[^/]+)|all)/(?P<round>[^/]+)/(?P<what>[a-z]+)[^/]*")

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from shared import keys
 from shared.errors import Unavailable
 from shared.keys import Owed
+from shared.outbox.outbox import GIVE_UP, SCHEDULE, Outbox, Verdict, next_due
+from shared.outbox.partitions import side_by_side
 from shared.webhooks.breaker import TRIPS_AT, WINDOW, Breakers
-from shared.webhooks.lanes import side_by_side
-from shared.webhooks.outbox import GIVE_UP, SCHEDULE, Outbox, Verdict, next_due
 from tests.delivery.memory_store import MemoryStore
 from tests.delivery.support import Clock
 

@@ -16,10 +16,10 @@ from typing import Any
 import orjson
 import pytest
 
+from shared.outbox.outbox import SCHEDULE
 from shared.smarttag import summarise
 from shared.webhooks import events
 from shared.webhooks.guard import Guard
-from shared.webhooks.outbox import SCHEDULE
 from shared.webhooks.signing import sign
 from shared.webhooks.subscribers import parse
 from tests.webhooks.net import SECRET

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 
 from shared.keys import DELIVERY, FAN_OUT, PUBLISH, Owed
-from shared.webhooks.lanes import side_by_side
-from shared.webhooks.outbox import Outbox
+from shared.outbox.outbox import Outbox
+from shared.outbox.partitions import side_by_side
 
 _NEEDS = {DELIVERY: 20.0, FAN_OUT: 10.0, PUBLISH: 60.0}  # seconds that must be left to begin one
 _MOST = 1000  # entries of one lane in memory at a time

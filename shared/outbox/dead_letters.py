@@ -12,9 +12,9 @@ import orjson
 from shared import keys
 from shared.errors import ObjectNotFound
 from shared.keys import DELIVERY, PUBLISH, Owed
+from shared.outbox.outbox import Outbox, iso, surely
 from shared.storage import ObjectStore
 from shared.webhooks import events
-from shared.webhooks.outbox import Outbox, iso, surely
 
 
 class DeadLetters:
