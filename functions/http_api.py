@@ -12,7 +12,7 @@ from shared.errors import RelayError
 from shared.http import fc_adapter, problems
 from shared.http.app import App, request_id
 from shared.http.routes import Parts
-from shared.http.tokens import Guard
+from shared.http.tokens import TokenAuth
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def build(env: Mapping[str, str]) -> App:
     logs.set_up()  # before the settings are known to be right: what is wrong with them has to be read somewhere
     settings = Settings.from_env(env)
     logs.set_up(settings.log_level)
-    guard = Guard(settings.api_tokens, settings.api_auth)
+    guard = TokenAuth(settings.api_tokens, settings.api_auth)
     return App(Parts(lambda context: wiring.relay(env, context), guard))
 
 

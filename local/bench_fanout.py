@@ -23,7 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from shared.webhooks.guard import Guard
+from shared.webhooks.address_guard import AddressGuard
 from shared.webhooks.sender import Sender
 from shared.webhooks.subscribers import Subscriber
 
@@ -68,7 +68,7 @@ def _rounds(ports: list[int], trusting: ssl.SSLContext) -> list[float]:
     def resolve(_host: str, port: int, **_kwargs: object) -> list[tuple[Any, ...]]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
-    sender = Sender(Guard(allow=(ip_network("127.0.0.0/8"),), resolve=resolve), context=trusting)
+    sender = Sender(AddressGuard(allow=(ip_network("127.0.0.0/8"),), resolve=resolve), context=trusting)
     subscribers = [Subscriber("s", f"https://receiver.example.com:{port}/hooks", (SECRET,)) for port in ports]
 
     def send(subscriber: Subscriber) -> str:

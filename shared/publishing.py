@@ -23,7 +23,7 @@ from shared.triggers import JobChanged, Message, Poison, Publish, Skipped, Sweep
 
 if TYPE_CHECKING:
     from shared.smarttag.model import Artifact, Summary
-    from shared.webhooks.delivery import Deliveries
+    from shared.webhooks.announce import Deliveries
 
 FINAL = frozenset({"Success", "Fail"})
 QUERY_SECONDS = 40.0  # one QuerySmarttagJob with its retries; the service itself answers in well under a second

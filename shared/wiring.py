@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from shared.invoker import Invoker
     from shared.smarttag.model import Summary
     from shared.storage import ObjectStore
-    from shared.webhooks.delivery import Deliveries
-    from shared.webhooks.guard import Guard
+    from shared.webhooks.address_guard import AddressGuard
+    from shared.webhooks.announce import Deliveries
     from shared.webhooks.sender import Sender
     from shared.webhooks.subscribers import Subscribers
 
@@ -143,7 +143,7 @@ class Relay:
     @cached_property
     def outbox(self) -> Deliveries:
         """What is owed to whom."""
-        from shared.webhooks.delivery import Deliveries
+        from shared.webhooks.announce import Deliveries
 
         url = _url(self.settings.output)
         if self.settings.subscribers is None:
@@ -164,10 +164,10 @@ class Relay:
         return Invoker(where, self._credentials)
 
     @cached_property
-    def _guard(self) -> Guard:
-        from shared.webhooks.guard import Guard
+    def _guard(self) -> AddressGuard:
+        from shared.webhooks.address_guard import AddressGuard
 
-        return Guard(self.settings.webhook_allow, self.settings.webhook_deny)
+        return AddressGuard(self.settings.webhook_allow, self.settings.webhook_deny)
 
     @cached_property
     def _sender(self) -> Sender:

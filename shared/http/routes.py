@@ -22,7 +22,7 @@ from shared.http.problems import MALFORMED, MEDIA, Problem
 from shared.http.push import PushVerifier
 from shared.http.represent import REVALIDATE, answer
 from shared.http.service import Service
-from shared.http.tokens import Guard
+from shared.http.tokens import TokenAuth
 from shared.logs import log_error
 
 PATIENCE = 2.0  # seconds a single request waits for its turn to query
@@ -69,7 +69,7 @@ class Parts:
     """What the routes work with; ``service_for`` gets the FC context of each request that needs the service."""
 
     service_for: Callable[[Any], Service]
-    guard: Guard
+    guard: TokenAuth
     push: PushVerifier = field(default_factory=PushVerifier)
     limiter: Limiter = field(default_factory=Limiter)
     bulk: Bulk = field(default_factory=Bulk)

@@ -18,7 +18,7 @@ _BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]{1,256}=*) *")
 _CHALLENGE = 'Bearer realm="smarttag-relay"'
 
 
-class Guard:
+class TokenAuth:
     """Lets callers in.
 
     Args:

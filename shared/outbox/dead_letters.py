@@ -14,7 +14,7 @@ from shared.errors import ObjectNotFound
 from shared.keys import DELIVERY, PUBLISH, Owed
 from shared.outbox.outbox import Outbox, iso, surely
 from shared.storage import ObjectStore
-from shared.webhooks import events
+from shared.webhooks import payload
 
 
 class DeadLetters:
@@ -85,7 +85,7 @@ class DeadLetters:
         Every notification is owed for itself; a redelivery is the same however often it is asked for.
         """
         now = self._outbox.now()
-        known = hint if hint in events.NAMES else ""
+        known = hint if hint in payload.NAMES else ""
         chain = uuid.uuid4().hex[:16] if round_ == "0" else keys.round_name(round_)
         owed = Owed(PUBLISH, keys.check_job_id(job_id), known, "", chain, now, now + int(wait * 1000))
         self._outbox.owe(owed)

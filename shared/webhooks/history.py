@@ -12,7 +12,7 @@ from shared import keys
 from shared.errors import ObjectNotFound
 from shared.outbox.outbox import iso
 from shared.storage import ObjectStore
-from shared.webhooks import events
+from shared.webhooks import payload
 
 _READERS = 16  # objects read at a time
 _OBJECT = re.compile(r"(?P<event>[a-z]+)/(?:to/(?P<subscriber>[^/]+)|all)/(?P<round>[^/]+)/(?P<what>[a-z]+)[^/]*")
@@ -25,14 +25,14 @@ def last_event(store: ObjectStore, job_id: str) -> str:
         ObjectNotFound: nothing was ever told of the job.
     """
     fixed = {}
-    for name in events.NAMES.values():
+    for name in payload.NAMES.values():
         try:
             fixed[name] = orjson.loads(store.get(keys.event(job_id, name)))["at"]
         except ObjectNotFound:
             continue
     if not fixed:
         raise ObjectNotFound(f"nobody was ever told of job {job_id}; publish it first", jobId=job_id)
-    return max(fixed, key=lambda name: (name in events.FINAL, fixed[name]))
+    return max(fixed, key=lambda name: (name in payload.FINAL, fixed[name]))
 
 
 def deliveries_of(store: ObjectStore, job_id: str) -> list[dict[str, Any]]:
@@ -77,8 +77,8 @@ def _delivery(
         state = "sending" if claims > len(attempts) else "owed"
         next_try = iso(attempts[-1]["next"]) if attempts else owed_at
     return {
-        "event": events.event_type(event),
-        "webhookId": events.webhook_id(job_id, event),
+        "event": payload.event_type(event),
+        "webhookId": payload.webhook_id(job_id, event),
         "subscriber": subscriber,
         "round": round_,
         "state": state,

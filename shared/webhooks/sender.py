@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from shared.errors import RelayError, RetryableError, TargetRefused, TimedOut, Unavailable
-from shared.webhooks.guard import Guard
+from shared.webhooks.address_guard import AddressGuard
 from shared.webhooks.signing import sign
 from shared.webhooks.subscribers import FUNCTION_URL, Subscriber
 
@@ -64,7 +64,7 @@ class Sender:
         context: whom to trust; by default the system's certificate authorities.
     """
 
-    def __init__(self, guard: Guard, call: Call | None = None, context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, guard: AddressGuard, call: Call | None = None, context: ssl.SSLContext | None = None) -> None:
         self._guard = guard
         self._call = call
         self._context = context

@@ -113,7 +113,7 @@ def parse(body: bytes, env: Mapping[str, str], check_url: Callable[[str], object
     Args:
         body: the file.
         env: where ``env:NAME`` secrets and header values are looked up.
-        check_url: raises a ``PermanentError`` for an http(s) URL that must not be dialled: ``Guard.target``.
+        check_url: raises a ``PermanentError`` for an http(s) URL that must not be dialled: ``AddressGuard.target``.
 
     Raises:
         SubscribersBroken: the file as a whole cannot be read.

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from local import dead, outbox
 from shared.storage.directory import DirectoryStore
-from shared.webhooks.delivery import Deliveries
+from shared.webhooks.announce import Deliveries
 from tests.delivery.memory_store import FAILED, Receivers
 from tests.delivery.support import Clock, reader, subscriber, summary
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.webhooks.delivery import Deliveries
+from shared.webhooks.announce import Deliveries
 from shared.webhooks.sender import Attempt
 from tests.delivery.memory_store import FAILED, OK, MemoryStore, Receivers
 from tests.delivery.support import BASE, Clock, nothing_to_publish, reader, subscriber, summary

@@ -10,8 +10,8 @@ import pytest
 
 from shared.errors import ObjectNotFound, SubscribersBroken, Throttled, Unavailable
 from shared.outbox.outbox import SCHEDULE
-from shared.webhooks.breaker import TRIPS_AT, WINDOW
-from shared.webhooks.delivery import Deliveries, Told
+from shared.webhooks.announce import Deliveries, Told
+from shared.webhooks.endpoint_health import TRIPS_AT, WINDOW
 from shared.webhooks.sender import Attempt
 from shared.webhooks.subscribers import Broken, Subscriber, Subscribers
 from tests.delivery.memory_store import FAILED, GONE, OK, MemoryStore, Receivers, open_gate

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from shared.errors import BadInput
 from shared.smarttag import summarise
-from shared.webhooks import events
+from shared.webhooks import payload
 from tests.delivery.support import BASE, document, subscriber
 
 AT = "2026-11-22T08:00:00.000Z"
 
 
 def body(summary: dict[str, Any], **settings: Any) -> dict[str, Any]:
-    event = events.make_event("job1", "succeeded", AT, summary, BASE)
-    made = events.make_body(event, subscriber("a", **settings), lambda: summary)
+    event = payload.make_event("job1", "succeeded", AT, summary, BASE)
+    made = payload.make_body(event, subscriber("a", **settings), lambda: summary)
     assert made is not None
     loaded: dict[str, Any] = orjson.loads(made)
     return loaded
@@ -87,7 +87,7 @@ def test_a_full_body_carries_the_summary_and_select_picks_from_it() -> None:
 
 
 def test_progress_has_no_output_yet() -> None:
-    event = events.make_event("job1", "processing", AT, document(status="Processing"), BASE)
+    event = payload.make_event("job1", "processing", AT, document(status="Processing"), BASE)
     assert event["type"] == "smarttag.job.processing"
     assert event["data"]["output"] is None
 
@@ -118,13 +118,13 @@ def test_a_thin_body_stays_under_20_kb_whatever_the_summary_holds(text: str, man
         alerts=[{"kind": text, "name": text, "detail": text}] * many,
         classifications=[{"category1": text, "category2": text, "score": 1.0}] * many,
     )
-    event = events.make_event("job1", "succeeded", AT, summary, BASE)
+    event = payload.make_event("job1", "succeeded", AT, summary, BASE)
     assert len(orjson.dumps(event)) < 20_000
 
 
 @given(hostile, st.integers(4, 500))
 def test_cut_keeps_the_longest_beginning_that_fits(text: str, most: int) -> None:
-    kept = events.cut(text, most)
+    kept = payload.cut(text, most)
     size = len(orjson.dumps(kept)) - 2
     assert size <= most
     if kept != text:
@@ -136,10 +136,10 @@ def test_cut_keeps_the_longest_beginning_that_fits(text: str, most: int) -> None
         assert len(orjson.dumps(text)) - 2 <= most
 
 
-@given(st.text("abcXYZ019_-", min_size=1, max_size=64), st.sampled_from(sorted(events.NAMES.values())))
+@given(st.text("abcXYZ019_-", min_size=1, max_size=64), st.sampled_from(sorted(payload.NAMES.values())))
 def test_the_id_is_one_for_job_and_status_and_has_no_dot(job: str, name: str) -> None:
-    found = events.webhook_id(job, name)
-    assert found == events.webhook_id(job, name)
+    found = payload.webhook_id(job, name)
+    assert found == payload.webhook_id(job, name)
     assert "." not in found
-    assert found != events.webhook_id(job + "0", name)
-    assert len({events.webhook_id(job, each) for each in events.NAMES.values()}) == 4
+    assert found != payload.webhook_id(job + "0", name)
+    assert len({payload.webhook_id(job, each) for each in payload.NAMES.values()}) == 4

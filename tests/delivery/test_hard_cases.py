@@ -11,8 +11,8 @@ from local import recorded
 from shared.errors import SubscribersBroken, Throttled, TimedOut, Unavailable
 from shared.publishing import Deferred, Pipeline
 from shared.triggers import parse
-from shared.webhooks.breaker import TRIPS_AT, WINDOW, Breakers
-from shared.webhooks.delivery import Deliveries
+from shared.webhooks.announce import Deliveries
+from shared.webhooks.endpoint_health import TRIPS_AT, WINDOW, EndpointHealth
 from shared.webhooks.subscribers import Broken, Subscribers
 from shared.webhooks.subscribers import parse as read_subscribers
 from tests.delivery.memory_store import FAILED, OK, MemoryStore, open_gate
@@ -95,7 +95,7 @@ def test_workers_whose_clocks_disagree_do_not_take_back_each_others_probes() -> 
     for _ in range(0, 3600, 20):
         clock.now += 20
         fast.now = clock.now + 100
-        probes += Breakers(store, clock).allows("a") + Breakers(store, fast).allows("a")
+        probes += EndpointHealth(store, clock).allows("a") + EndpointHealth(store, fast).allows("a")
     assert probes <= 2 * (3600 // WINDOW + 1)
 
 

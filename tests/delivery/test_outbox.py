@@ -15,7 +15,7 @@ from shared.errors import Unavailable
 from shared.keys import Owed
 from shared.outbox.outbox import GIVE_UP, SCHEDULE, Outbox, Verdict, next_due
 from shared.outbox.partitions import side_by_side
-from shared.webhooks.breaker import TRIPS_AT, WINDOW, Breakers
+from shared.webhooks.endpoint_health import TRIPS_AT, WINDOW, EndpointHealth
 from tests.delivery.memory_store import MemoryStore
 from tests.delivery.support import Clock
 
@@ -111,7 +111,7 @@ def test_the_state_of_the_invocation_follows_into_the_threads() -> None:
 
 
 def tripped(store: MemoryStore, clock: Clock) -> None:
-    breakers = Breakers(store, clock)
+    breakers = EndpointHealth(store, clock)
     for _ in range(TRIPS_AT):
         breakers.note("a", "https://a", "failed")
 
@@ -138,7 +138,7 @@ def test_of_all_workers_one_probes_in_each_window() -> None:
     tripped(store, clock)
     for _ in range(3):
         clock.now += WINDOW
-        workers = [Breakers(store, clock) for _ in range(5)]
+        workers = [EndpointHealth(store, clock) for _ in range(5)]
         assert Counter(worker.allows("a") for worker in workers) == {True: 1, False: 4}
         assert len(store.under("subscribers/a/probe-")) == 1, "probes of earlier windows are cleared away"
 
@@ -148,9 +148,9 @@ def test_a_probe_that_dies_blocks_nobody_after_its_window() -> None:
     store = MemoryStore(clock)
     tripped(store, clock)
     clock.now += WINDOW
-    assert Breakers(store, clock).allows("a")
+    assert EndpointHealth(store, clock).allows("a")
     clock.now += WINDOW
-    assert Breakers(store, clock).allows("a")
+    assert EndpointHealth(store, clock).allows("a")
 
 
 def test_a_store_that_does_not_answer_costs_advice_and_nothing_else() -> None:
@@ -159,7 +159,7 @@ def test_a_store_that_does_not_answer_costs_advice_and_nothing_else() -> None:
     def down(*_: str) -> None:
         raise Unavailable("OSS is down")
 
-    breakers = Breakers(MemoryStore(clock, down), clock)
+    breakers = EndpointHealth(MemoryStore(clock, down), clock)
     assert breakers.allows("a")
     for kind in ("failed", "gone", "delivered"):
         breakers.note("a", "https://a", kind)

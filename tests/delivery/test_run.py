@@ -15,8 +15,8 @@ from local.cloud.server import Fault, Request, Response, StandIn
 from shared.errors import RelayError, Throttled, Unavailable
 from shared.settings import Settings
 from shared.storage.directory import DirectoryStore
-from shared.webhooks.delivery import Deliveries
-from shared.webhooks.guard import Guard
+from shared.webhooks.address_guard import AddressGuard
+from shared.webhooks.announce import Deliveries
 from shared.webhooks.sender import Attempt, Sender
 from shared.webhooks.subscribers import Subscriber
 from tests.delivery.memory_store import OK, MemoryStore, Receivers
@@ -147,7 +147,7 @@ def test_the_same_over_real_sockets_and_files_with_all_threads(tmp_path: Path) -
             receiver.fail(Fault(kind, match=about(path, job), response=response, seconds=0.05))
         to = [Subscriber(id=name, url=f"{receiver.url}/{name}", secrets=("whsec_" + "A" * 32,)) for name in NAMES]
         deliveries = Deliveries(
-            DirectoryStore(tmp_path), BASE, reader(*to), Sender(Guard(settings.webhook_allow)), clock=clock
+            DirectoryStore(tmp_path), BASE, reader(*to), Sender(AddressGuard(settings.webhook_allow)), clock=clock
         )
         states = Counter(each.state for job in jobs for each in deliveries.tell(job, "Success", summary(job)))
         assert states["delivered"] >= 100 - len(chosen)

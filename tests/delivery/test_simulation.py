@@ -15,7 +15,7 @@ import pytest
 from greenlet import greenlet  # type: ignore[import-untyped]  # it has no types
 
 from shared.errors import RelayError, Unavailable
-from shared.webhooks.delivery import Deliveries
+from shared.webhooks.announce import Deliveries
 from shared.webhooks.sender import Attempt
 from shared.webhooks.subscribers import Subscriber
 from tests.delivery.memory_store import FAILED, OK, MemoryStore, Receivers

@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from shared.storage.base import ObjectInfo
 from shared.storage.directory import DirectoryStore
-from shared.webhooks.delivery import Deliveries
-from shared.webhooks.guard import Guard
+from shared.webhooks.address_guard import AddressGuard
+from shared.webhooks.announce import Deliveries
 from shared.webhooks.sender import Sender
 from shared.webhooks.subscribers import Subscriber
 from tests.delivery.support import nothing_to_publish, reader, summary
@@ -62,7 +62,7 @@ class Mortal:
 def deliveries(root: Path, url: str, steps: list[int] | None = None, later: float = 0.0) -> Deliveries:
     steps = steps or [-1]
     store: Any = Mortal(DirectoryStore(root), steps, later)
-    sender: Any = Mortal(Sender(Guard((ipaddress.ip_network("127.0.0.0/8"),))), steps)
+    sender: Any = Mortal(Sender(AddressGuard((ipaddress.ip_network("127.0.0.0/8"),))), steps)
     to = (Subscriber(id=name, url=f"{url}/{name}", secrets=(SECRET,)) for name in ("a", "b"))
     return Deliveries(
         store, f"file://{root}", reader(*to), sender, clock=lambda: time.time() + later, rng=random.Random(1), threads=1

@@ -18,7 +18,7 @@ from shared.http.bulk import Bulk
 from shared.http.limits import Limiter
 from shared.http.push import PushVerifier
 from shared.http.routes import ARTIFACTS, Parts
-from shared.http.tokens import Guard, hash_of
+from shared.http.tokens import TokenAuth, hash_of
 from shared.settings import ApiToken
 from shared.smarttag import summarise
 from shared.smarttag.model import Summary
@@ -147,7 +147,7 @@ def make_app(
     return App(
         Parts(
             lambda _context: service,
-            Guard(tokens, auth),
+            TokenAuth(tokens, auth),
             push or PushVerifier(_no_certificates),
             limiter or Limiter(per_second=100_000),
             bulk or Bulk(),

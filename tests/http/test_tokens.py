@@ -16,7 +16,7 @@ from local.token import app as token_command
 from shared import logs
 from shared.http.problems import Problem
 from shared.http.routes import ROUTES, Route
-from shared.http.tokens import Guard, hash_of, mint
+from shared.http.tokens import TokenAuth, hash_of, mint
 from shared.settings import ApiToken, Settings
 from tests.http.fakes import DONE, PUSH, READ, TOKENS, WRITE, FakeService, make_app
 
@@ -83,7 +83,7 @@ def test_without_tokens_everybody_is_turned_away_and_the_log_says_why() -> None:
 
 def test_two_tokens_may_share_a_name_while_one_is_replaced() -> None:
     old, new = mint("cms", "read"), mint("cms", "read")
-    guard = Guard([_setting(old[1]), _setting(new[1])], "token")
+    guard = TokenAuth([_setting(old[1]), _setting(new[1])], "token")
     assert guard.caller(f"Bearer {old[0]}", "read") == guard.caller(f"Bearer {new[0]}", "read") == "cms"
 
 
@@ -94,7 +94,7 @@ def test_right_and_wrong_tokens_take_the_same_time() -> None:
     stopped at a match would answer the first token about twenty times faster than the last.
     """
     tokens = [ApiToken(f"t{index}", "read", hash_of(f"token-{index}")) for index in range(2000)]
-    guard = Guard(tokens, "token")
+    guard = TokenAuth(tokens, "token")
     taken: dict[str, list[float]] = {name: [] for name in ("first", "last", "near", "wrong")}
     headers = dict(zip(taken, ("token-0", "token-1999", "token-", "x"), strict=True))
     gc.disable()
@@ -115,7 +115,7 @@ def test_the_command_makes_a_token_that_its_setting_admits(scope: str) -> None:
     runner = CliRunner()
     found = json.loads(runner.invoke(token_command, ["new", "cms", "--scope", scope, "--json"]).stdout)
     env = {"OUTPUT_URL": "file:///out", "API_TOKENS": f"{TOKENS[0].name}:read:{TOKENS[0].sha256}, {found['setting']}"}
-    guard = Guard(Settings.from_env(env).api_tokens, "token")
+    guard = TokenAuth(Settings.from_env(env).api_tokens, "token")
     if scope == "push":
         assert guard.pusher(found["token"]) == "cms"
         assert found["path"] == f"/notifications/{found['token']}"
@@ -143,7 +143,7 @@ def _setting(entry: str) -> ApiToken:
     return ApiToken(*entry.split(":"))
 
 
-def _try(guard: Guard, header: str) -> None:
+def _try(guard: TokenAuth, header: str) -> None:
     try:
         guard.caller(header, "read")
     except Problem:

@@ -24,8 +24,8 @@ from shared.publishing import Pipeline
 from shared.smarttag import analyse, make_artifacts
 from shared.storage.directory import DirectoryStore
 from shared.triggers import parse
-from shared.webhooks.delivery import Deliveries
-from shared.webhooks.guard import Guard
+from shared.webhooks.address_guard import AddressGuard
+from shared.webhooks.announce import Deliveries
 from shared.webhooks.sender import Sender
 from shared.webhooks.subscribers import Subscriber
 from tests.delivery.support import reader
@@ -34,7 +34,7 @@ from tests.delivery.worker import SECRET, Mortal, in_child
 
 def pipeline(root: Path, receiver: str, mps: str, steps: list[int], later: float = 0.0) -> Pipeline:
     store: Any = Mortal(DirectoryStore(root), steps, later)
-    sender: Any = Mortal(Sender(Guard((ipaddress.ip_network("127.0.0.0/8"),))), steps)
+    sender: Any = Mortal(Sender(AddressGuard((ipaddress.ip_network("127.0.0.0/8"),))), steps)
     source: Any = Mortal(MpsClient(mps, "cn-shanghai", lambda: ROLE, 2**27), steps)
     subscriber = Subscriber(id="a", url=f"{receiver}/a", secrets=(SECRET,), payload="full")
     deliveries = Deliveries(

@@ -24,8 +24,8 @@ from shared.settings import Network
 from shared.storage.oss import Limits, OssStore
 from shared.triggers import parse
 from shared.webhooks import subscribers
-from shared.webhooks.delivery import Deliveries
-from shared.webhooks.guard import Guard
+from shared.webhooks.address_guard import AddressGuard
+from shared.webhooks.announce import Deliveries
 from shared.webhooks.sender import Attempt, Sender
 from shared.webhooks.subscribers import Subscriber
 
@@ -121,7 +121,7 @@ def system(root: Path, jobs: Mapping[str, bytes], *, allow: tuple[Network, ...])
         receiver = stack.enter_context(Receiver(SECRETS["cms"]))
         listed = {"id": "cms", "url": f"{receiver.url}/hook", "secrets": [SECRETS["cms"]], "payload": "full"}
         body = orjson.dumps({"version": 1, "subscribers": [listed]})
-        guard = Guard(allow)
+        guard = AddressGuard(allow)
         limits = Limits(connect=1.0, read=0.5, total=4.0, attempts=3, backoff=0.01)
         store = OssStore(BUCKET, "out", REGION, oss.url, lambda: ROLE, limits=limits)
         clock = {}

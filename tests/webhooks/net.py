@@ -6,7 +6,7 @@ import socket
 from ipaddress import ip_network
 from typing import Any
 
-from shared.webhooks.guard import Guard
+from shared.webhooks.address_guard import AddressGuard
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 PUBLIC = "93.184.216.34"
@@ -29,5 +29,5 @@ class Lead:
         self.dialled.append(sockaddr)
         return socket.create_connection(("127.0.0.1", self._port), timeout)
 
-    def guard(self) -> Guard:
-        return Guard(resolve=self.resolve, connect=self.connect)
+    def guard(self) -> AddressGuard:
+        return AddressGuard(resolve=self.resolve, connect=self.connect)

@@ -18,8 +18,8 @@ import pytest
 
 from shared.outbox.outbox import SCHEDULE
 from shared.smarttag import summarise
-from shared.webhooks import events
-from shared.webhooks.guard import Guard
+from shared.webhooks import payload
+from shared.webhooks.address_guard import AddressGuard
 from shared.webhooks.signing import sign
 from shared.webhooks.subscribers import parse
 from tests.webhooks.net import SECRET
@@ -85,15 +85,15 @@ def test_the_sample_accepts_what_is_ours_and_nothing_else(
 def test_the_example_body_has_the_shape_of_the_real_one() -> None:
     response = (ROOT / "local" / "recorded" / "documented.json").read_bytes()
     summary = orjson.loads(summarise(response, JOB).to_json())
-    real = events.make_event(JOB, "succeeded", "2026-11-22T08:30:00Z", summary, "oss://media-results/smarttag")
+    real = payload.make_event(JOB, "succeeded", "2026-11-22T08:30:00Z", summary, "oss://media-results/smarttag")
     shown = json.loads(sample("json"))
     assert shown == real
-    assert f"webhook-id: {events.webhook_id(JOB, 'succeeded')}" in PAGE
+    assert f"webhook-id: {payload.webhook_id(JOB, 'succeeded')}" in PAGE
 
 
 def test_the_example_subscribers_are_good() -> None:
     env = dict.fromkeys(("CMS_WEBHOOK_SECRET", "REVIEW_WEBHOOK_SECRET", "INDEXER_WEBHOOK_SECRET"), SECRET)
-    subscribers = parse(sample("json", 1).encode(), {**env, "REVIEW_TOKEN": "Bearer x"}, Guard().target)
+    subscribers = parse(sample("json", 1).encode(), {**env, "REVIEW_TOKEN": "Bearer x"}, AddressGuard().target)
     assert not subscribers.broken
     assert [subscriber.id for subscriber in subscribers.good] == ["cms", "review-desk", "indexer"]
 
@@ -107,7 +107,7 @@ def test_the_examples_of_when_are_good() -> None:
         for number, expression in enumerate(expressions)
     ]
     body = orjson.dumps({"version": 1, "subscribers": entries})
-    subscribers = parse(body, {}, Guard().target)
+    subscribers = parse(body, {}, AddressGuard().target)
     assert not subscribers.broken
     summary = orjson.loads(summarise((ROOT / "local" / "recorded" / "documented.json").read_bytes(), JOB).to_json())
     assert [subscriber.matches(summary) for subscriber in subscribers.good] == [False, True, False, False]

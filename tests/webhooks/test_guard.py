@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from shared.errors import TargetRefused, TimedOut, Unavailable
 from shared.settings import Network
-from shared.webhooks.guard import Guard
+from shared.webhooks.address_guard import AddressGuard
 
 PUBLIC = "93.184.216.34"
 PUBLIC_V6 = "2606:2800:21f:cb07:6820:80da:af6b:8b2c"
@@ -48,15 +48,15 @@ class Net:
             raise self.failures[sockaddr[0]]
         return socket.socket()
 
-    def guard(self, allow: tuple[str, ...] = (), deny: tuple[str, ...] = ()) -> Guard:
-        return Guard(networks(*allow), networks(*deny), resolve=self.resolve, connect=self.connect)
+    def guard(self, allow: tuple[str, ...] = (), deny: tuple[str, ...] = ()) -> AddressGuard:
+        return AddressGuard(networks(*allow), networks(*deny), resolve=self.resolve, connect=self.connect)
 
 
 def networks(*texts: str) -> tuple[Network, ...]:
     return tuple(map(ip_network, texts))
 
 
-def dial(guard: Guard, url: str, seconds: float = 5.0) -> None:
+def dial(guard: AddressGuard, url: str, seconds: float = 5.0) -> None:
     guard.dial(guard.target(url), time.monotonic() + seconds).close()
 
 
@@ -404,7 +404,7 @@ def test_a_resolver_that_hangs_ends_at_the_deadline() -> None:
 
     started = time.monotonic()
     with pytest.raises(TimedOut, match="not resolved in time"):
-        dial(Guard(resolve=hang), "https://slow.example/", seconds=0.2)
+        dial(AddressGuard(resolve=hang), "https://slow.example/", seconds=0.2)
     assert time.monotonic() - started < 5
     release.set()
 
@@ -435,7 +435,7 @@ def test_several_addresses_share_the_time_that_is_left() -> None:
         shares.append(timeout)
         raise TimeoutError
 
-    guard = Guard(resolve=Net({"many.example": [PUBLIC, PUBLIC_V6]}).resolve, connect=connect)
+    guard = AddressGuard(resolve=Net({"many.example": [PUBLIC, PUBLIC_V6]}).resolve, connect=connect)
     with pytest.raises(TimedOut):
         dial(guard, "https://many.example/", seconds=8)
     assert shares[0] == pytest.approx(4, abs=0.5)
@@ -444,7 +444,7 @@ def test_several_addresses_share_the_time_that_is_left() -> None:
 
 def test_the_real_connector_dials_loopback_where_it_is_allowed() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        guard = Guard(allow=networks("127.0.0.0/8"))
+        guard = AddressGuard(allow=networks("127.0.0.0/8"))
         target = guard.target(f"http://127.0.0.1:{server.getsockname()[1]}/")
         with guard.dial(target, time.monotonic() + 5) as sock:
             assert sock.getpeername() == server.getsockname()

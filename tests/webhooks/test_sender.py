@@ -27,7 +27,7 @@ from standardwebhooks.webhooks import Webhook
 from local.cloud.receiver import Receiver
 from local.cloud.server import Fault, Response
 from shared.errors import Throttled
-from shared.webhooks.guard import Guard
+from shared.webhooks.address_guard import AddressGuard
 from shared.webhooks.sender import Attempt, Sender, _seconds
 from shared.webhooks.subscribers import Subscriber
 from tests.webhooks.net import LOOPBACK, PUBLIC, SECRET, Lead
@@ -74,7 +74,7 @@ def subscriber(receiver: Receiver) -> Subscriber:
 @pytest.fixture
 def sender() -> Sender:
     """May dial loopback."""
-    return Sender(Guard(allow=LOOPBACK))
+    return Sender(AddressGuard(allow=LOOPBACK))
 
 
 def send(sender: Sender, subscriber: Subscriber, deadline: float = 10.0) -> Attempt:
@@ -414,7 +414,7 @@ def test_plain_http_where_tls_is_expected_is_a_failure(trusting: ssl.SSLContext,
 
 def test_what_must_not_be_dialled_is_refused_for_good(receiver: Receiver) -> None:
     for url in (receiver.url, f"https://127.0.0.1:{receiver.port}/", "https://user@cms.example.com/"):
-        attempt = send(Sender(Guard()), Subscriber("cms", url, (SECRET,)))
+        attempt = send(Sender(AddressGuard()), Subscriber("cms", url, (SECRET,)))
         assert (attempt.kind, attempt.status) == ("refused", None)
     assert receiver.requests == []
 
@@ -441,10 +441,10 @@ def test_no_proxy_is_taken_from_the_environment(receiver: Receiver) -> None:
 PROXIED = """
 import sys, time
 from ipaddress import ip_network
-from shared.webhooks.guard import Guard
+from shared.webhooks.address_guard import AddressGuard
 from shared.webhooks.sender import Sender
 from shared.webhooks.subscribers import Subscriber
-sender = Sender(Guard(allow=(ip_network("127.0.0.0/8"),)))
+sender = Sender(AddressGuard(allow=(ip_network("127.0.0.0/8"),)))
 print(sender.send(Subscriber("cms", sys.argv[1], (sys.argv[2],)), "evt_1", int(time.time()), b"{}").kind)
 """
 
@@ -478,7 +478,7 @@ class Functions:
 
 def test_a_function_gets_headers_and_the_exact_body() -> None:
     functions = Functions(b'"noted"')
-    attempt = send(Sender(Guard(), functions), Subscriber("index", "fc://media.prod/index_job", (SECRET,)), 9.0)
+    attempt = send(Sender(AddressGuard(), functions), Subscriber("index", "fc://media.prod/index_job", (SECRET,)), 9.0)
     assert (attempt.kind, attempt.status, attempt.excerpt) == ("delivered", 200, '"noted"')
     ((service, qualifier, function, payload, timeout),) = functions.calls
     assert (service, qualifier, function) == ("media", "prod", "index_job")
@@ -490,13 +490,13 @@ def test_a_function_gets_headers_and_the_exact_body() -> None:
 
 def test_a_function_that_fails_is_a_failure() -> None:
     functions = Functions(Throttled("media/index_job: throttled (status 429)", retry_after=3.0, status=429))
-    attempt = send(Sender(Guard(), functions), Subscriber("index", "fc://media/index_job", (SECRET,)))
+    attempt = send(Sender(AddressGuard(), functions), Subscriber("index", "fc://media/index_job", (SECRET,)))
     assert (attempt.kind, attempt.status, attempt.retry_after) == ("failed", 429, 3.0)
     assert attempt.error == "media/index_job: throttled (status 429)"
 
 
 def test_functions_need_somebody_to_call_them() -> None:
-    attempt = send(Sender(Guard()), Subscriber("index", "fc://media/index_job", (SECRET,)))
+    attempt = send(Sender(AddressGuard()), Subscriber("index", "fc://media/index_job", (SECRET,)))
     assert attempt.kind == "refused"
 
 
@@ -516,7 +516,7 @@ def test_no_attempt_log_or_error_shows_a_secret(
         receiver.fail(Fault(fault, seconds=1))
         shown.append(repr(send(sender, hidden, 0.3)))
     shown.append(repr(send(sender, of(hidden, secrets=("whsec_c2hvcnQ=",)))))
-    shown.append(repr(send(Sender(Guard()), hidden)))
+    shown.append(repr(send(Sender(AddressGuard()), hidden)))
     everything = "\n".join([*shown, caplog.text])
     for secret in (SECRET[6:], "c2hvcnQ", "t0p-s3cret", "t0k3n-in-path", "v1,"):
         assert secret not in everything

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import BadInput, SubscribersBroken
-from shared.webhooks.guard import Guard
+from shared.webhooks.address_guard import AddressGuard
 from shared.webhooks.subscribers import EVENT_TYPES, Subscriber, Subscribers, parse
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -21,7 +21,7 @@ GOOD = {"id": "cms", "url": "https://cms.example.com/hooks/t0k3n-in-path", "secr
 
 def read(*entries: Any, env: dict[str, str] | None = None) -> Subscribers:
     body = json.dumps({"version": 1, "subscribers": list(entries)}).encode()
-    return parse(body, ENV if env is None else env, Guard().target)
+    return parse(body, ENV if env is None else env, AddressGuard().target)
 
 
 def one(**changes: Any) -> Subscriber:
@@ -129,7 +129,7 @@ def test_an_expression_that_fails_only_on_this_summary_names_the_subscriber(fiel
 )
 def test_a_file_that_is_none_is_worth_retrying(body: bytes) -> None:
     with pytest.raises(SubscribersBroken, match="SUBSCRIBERS_URL") as caught:
-        parse(body, {}, Guard().target)
+        parse(body, {}, AddressGuard().target)
     assert caught.value.retryable
     assert "SeCrEt" not in repr(caught.value)
     assert caught.value.__cause__ is None, "the JSON error would carry the file"

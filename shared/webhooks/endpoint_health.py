@@ -25,7 +25,7 @@ TRIPS_AT = 5  # failures in a row
 WINDOW = 300  # seconds in which an open breaker lets one attempt through
 
 
-class Breakers:
+class EndpointHealth:
     """The state of all subscribers, read once for each use of the outbox; safe to share between threads.
 
     A breaker opens after ``TRIPS_AT`` failures in a row. While it is open what is due stays due and no attempt is

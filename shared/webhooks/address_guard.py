@@ -74,7 +74,7 @@ class Target:
         return host if self.port == _default_port(self.scheme) else f"{host}:{self.port}"
 
 
-class Guard:
+class AddressGuard:
     """Judges targets, and opens connections to those that pass.
 
     Public addresses are dialled by https on ``PUBLIC_PORTS``; addresses in ``allow`` by http or https on any port;

@@ -15,8 +15,8 @@ from shared.keys import Owed
 from shared.logs import log
 from shared.outbox.outbox import GIVE_UP, LEASE, Outbox, Verdict, surely
 from shared.storage import ObjectStore
-from shared.webhooks import events
-from shared.webhooks.breaker import Breakers
+from shared.webhooks import payload
+from shared.webhooks.endpoint_health import EndpointHealth
 from shared.webhooks.subscribers import Broken, Subscriber, Subscribers
 
 if TYPE_CHECKING:  # the network half is loaded by whoever has somebody to tell
@@ -85,7 +85,7 @@ class Attempts:
         self, store: ObjectStore, outbox: Outbox, directory: Directory, sender: Sender, clock: Callable[[], float]
     ) -> None:
         self.directory = directory
-        self.breakers = Breakers(store, clock)
+        self.breakers = EndpointHealth(store, clock)
         self._store = store
         self._outbox = outbox
         self._sender = sender
@@ -125,7 +125,7 @@ class Attempts:
             return _without_attempt("skipped", "the subscriber does not want this event")
         if self._clock() - begun > LEASE / 4:  # with the half that came before and the sending, the lease would be over
             return Verdict("busy")
-        webhook_id = events.webhook_id(owed.job, owed.event)
+        webhook_id = payload.webhook_id(owed.job, owed.event)
         attempt = self._sender.send(subscriber, webhook_id, int(self._clock()), body)
         made.append((subscriber, attempt))
         record = {
@@ -144,9 +144,9 @@ class Attempts:
                 return surely(lambda: self._store.get(owed.body))
             except ObjectNotFound:
                 pass  # no earlier attempt came as far as this
-        if not asked_for and not subscriber.wants(events.event_type(owed.event)):
+        if not asked_for and not subscriber.wants(payload.event_type(owed.event)):
             return None
-        body = events.make_body(content.event["body"], subscriber, lambda: content.summary)
+        body = payload.make_body(content.event["body"], subscriber, lambda: content.summary)
         if body is None or surely(lambda: self._store.create(owed.body, body)):
             return body
         return surely(lambda: self._store.get(owed.body))

@@ -20,8 +20,8 @@ from shared.outbox.outbox import LEASE, Outbox, Verdict, iso, named
 from shared.outbox.partitions import side_by_side
 from shared.outbox.worker import sweep
 from shared.storage import ObjectStore
-from shared.webhooks import events, history
-from shared.webhooks.attempt import Attempts, Content, Directory
+from shared.webhooks import history, payload
+from shared.webhooks.delivery_handler import Attempts, Content, Directory
 from shared.webhooks.subscribers import Subscribers
 
 if TYPE_CHECKING:  # the network half is loaded by whoever has somebody to tell
@@ -95,7 +95,7 @@ class Deliveries:
         """Say whether every subscriber of this event has been told or is owed it."""
         if self._directory is None:
             return True
-        return self._outbox.find(Owed(FAN_OUT, job_id, events.NAMES[status], "", "0", 0, 0).receipt) is not None
+        return self._outbox.find(Owed(FAN_OUT, job_id, payload.NAMES[status], "", "0", 0, 0).receipt) is not None
 
     def tell(self, job_id: str, status: str, summary: Summarised, *, round: str = "0") -> tuple[Told, ...]:  # noqa: A002 - the protocol's word
         """Owe the event to every subscriber that wants it, then make the first attempts side by side.
@@ -109,10 +109,10 @@ class Deliveries:
         """
         if self._directory is None:
             return ()
-        name, now, loaded = events.NAMES[status], self._outbox.now(), orjson.loads(summary.to_json())
-        body = events.make_event(job_id, name, iso(now), loaded, self._output_url)
+        name, now, loaded = payload.NAMES[status], self._outbox.now(), orjson.loads(summary.to_json())
+        body = payload.make_event(job_id, name, iso(now), loaded, self._output_url)
         event = {"at": now, "round": keys.round_name(round), "body": body}
-        if name not in events.FINAL:
+        if name not in payload.FINAL:
             event["summary"] = loaded  # nothing else keeps it
         content = Content(self._store, job_id, name)
         fresh = self._outbox.fix(keys.event(job_id, name), event)
@@ -234,7 +234,7 @@ class Deliveries:
         broken = [each for each in known.broken if each.enabled]
         for each in broken:
             log("subscriber.broken", level=logging.ERROR, subscriber=each.id, reason=each.reason)
-        wanted = events.event_type(fan_out.event)
+        wanted = payload.event_type(fan_out.event)
         ids = [good.id for good in known.good if good.wants(wanted) and not attempts.breakers.gone(good.id, good.url)]
         ids += [each.id for each in broken if not each.id.startswith("#")]  # those have no name to be owed by
         owed = tuple(replace(fan_out, kind=DELIVERY, subscriber=name, number=1) for name in ids)
