@@ -32,7 +32,7 @@ bench: $(VENV)/test.stamp  ## Print the performance ratios of one run
 	$(BIN)/python -m local.bench
 
 build: $(VENV)/local.stamp  ## Make the deployable package in build/
-	$(BIN)/python -m local.package
+	$(BIN)/python -m local.packaging
 
 deploy:  ## Deploy both functions with the Serverless Devs CLI (runs make build first)
 	s deploy -t template.yml

@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from local import dead, outbox
+from local.cli import dead, outbox
 from shared.storage.directory import DirectoryStore
 from shared.webhooks.announce import Deliveries
 from tests.delivery.memory_store import FAILED, Receivers

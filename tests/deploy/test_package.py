@@ -10,7 +10,7 @@ import pytest
 
 from local import recorded
 from local.cloud.server import Request
-from local.world import TOKEN, World, world
+from local.cloud.world import TOKEN, World, world
 from tests import needs
 
 JOBS = {job.job_id: job.response for job in recorded.jobs().values()}

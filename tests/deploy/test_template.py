@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 import yaml
 
-from local import package
+from local.packaging import package
 from shared.settings import Settings
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from local import recorded
-from local.world import World, world
+from local.cloud.world import World, world
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from local import recorded
 from local.cloud.accounts import ROLE
 from local.cloud.fc import Function, FunctionCompute
 from local.cloud.server import Request
-from local.world import ROOT, SECRETS, TOKEN, World
+from local.cloud.world import ROOT, SECRETS, TOKEN, World
 
 JOB = recorded.jobs()["documented"].job_id
 READ = {"authorization": f"Bearer {TOKEN}"}

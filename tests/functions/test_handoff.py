@@ -12,7 +12,7 @@ import pytest
 from local import recorded
 from local.cloud.accounts import ROLE
 from local.cloud.fc_triggers import FcApi
-from local.world import CALLBACK, World, world
+from local.cloud.world import CALLBACK, World, world
 from shared.errors import BadInput
 from shared.settings import Settings
 from shared.wiring import Relay

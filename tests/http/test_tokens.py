@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 from werkzeug.test import Client
 
-from local.token import app as token_command
+from local.cli.token import app as token_command
 from shared import logs
 from shared.http.problems import Problem
 from shared.http.routes import ROUTES, Route

@@ -16,7 +16,7 @@ from local.cloud.mps import MpsStandIn
 from local.cloud.oss import BUCKET, REGION, OssStandIn
 from local.cloud.receiver import Receiver
 from local.cloud.server import Fault, StandIn
-from local.world import SECRETS
+from local.cloud.world import SECRETS
 from shared.errors import RelayError
 from shared.mps.client import MpsClient
 from shared.publishing import Deferred, Outcome, Pipeline

@@ -12,12 +12,12 @@ import orjson
 import pytest
 from rich.console import Console
 
-from local import summarise
+from local.cli import summarise
 from local.recorded import jobs
 from shared.smarttag import summarise as core
 
 JOBS = jobs()
-COMMAND = [sys.executable, "-c", "from local.cli import main; main()", "summarise"]
+COMMAND = [sys.executable, "-c", "from local.cli.main import main; main()", "summarise"]
 
 
 def run(

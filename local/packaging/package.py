@@ -16,7 +16,7 @@ from pathlib import Path
 
 from shared.smarttag import report
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RUNTIME = "3.10"
 SOURCE_ONLY = ("aliyun-fc2", "aliyun-python-sdk-core")  # published without wheels; both are pure Python
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux1_x86_64")
@@ -95,7 +95,3 @@ def _zip(package: Path, archive: Path) -> Path:
             entry.external_attr = 0o644 << 16
             target.writestr(entry, path.read_bytes())
     return archive
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""How long it takes to tell 200 subscribers, compared with the least it could: ``python -m local.bench_fanout``.
+"""How long it takes to tell 200 subscribers, compared with the least it could: ``python -m local.bench.fanout``.
 
 200 receivers, each its own TLS port in another process, answer after 20 ms; 32 are told at a time. The ideal is
 seven rounds of 20 ms with nothing else to do. Budget: 4.5 times the ideal; aim: 3. The best round counts: whatever

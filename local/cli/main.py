@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from local import dead, demo, outbox, serve, summarise, token
+from local.cli import dead, demo, outbox, serve, summarise, token
 from shared.errors import RelayError
 
 app = typer.Typer(

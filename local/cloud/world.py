@@ -22,7 +22,7 @@ from local.cloud.oss import BUCKET, REGION, OssStandIn
 from local.cloud.receiver import Receiver
 from shared.storage.directory import DirectoryStore
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 CALLBACK, API = "smarttag-callback", "smarttag-api"
 PREFIX = "smarttag"
 SUBSCRIBERS = "config/subscribers.json"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from local import bench_core, bench_fanout
+from local.bench import core, fanout
 
 
 def main() -> int:
     """Run all benchmarks, one after the other, and say whether every budget held."""
-    failures = [bench.__name__ for bench in (bench_core, bench_fanout) if bench.main()]
+    failures = [bench.__name__ for bench in (core, fanout) if bench.main()]
     print("over budget: " + ", ".join(failures) if failures else "every budget held")
     return 1 if failures else 0
 

@@ -1,4 +1,7 @@
-"""Make the pictures of the documentation anew: ``python -m local.pictures [FOLDER]``. Needs Chromium and Playwright."""
+"""Make the pictures of the documentation anew; needs Chromium and Playwright.
+
+``python -m local.packaging.pictures [FOLDER]``
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pathlib import Path
 from local.recorded import jobs
 from shared.smarttag import analyse, make_artifacts
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # name: recorded job, width and height of the screen, pixels per CSS pixel, scheme
 PICTURES = {
     "report-wide": ("rich", 1280, 1500, 1, "light"),

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from local import recorded
-from local.world import TOKEN, World, world
+from local.cloud.world import TOKEN, World, world
 
 
 def serve(

@@ -1,4 +1,4 @@
-"""What the core costs, compared with bare ``orjson.loads`` of the same data: ``python -m local.bench_core``.
+"""What the core costs, compared with bare ``orjson.loads`` of the same data: ``python -m local.bench.core``.
 
 CPU: ``summarise`` of a 20 MB VideoLabel and of a 50 MB OCR, envelope and all, against ``orjson.loads`` of the Data
 alone with the collector as Python starts it, one after the other; the median round counts. Memory: the peak of a
@@ -60,7 +60,7 @@ def cpu(name: str, text: bytes) -> tuple[float, str]:
 
 def peak(way: str, path: Path) -> float:
     """Return the peak of a process of its own in MB."""
-    done = subprocess.run([sys.executable, "-m", "local.bench_core", way, str(path)], capture_output=True, check=True)
+    done = subprocess.run([sys.executable, "-m", "local.bench.core", way, str(path)], capture_output=True, check=True)
     return float(done.stdout)
 
 

@@ -19,7 +19,7 @@ from rich.table import Table
 from local import recorded
 from local.cloud.accounts import ROLE
 from local.cloud.server import Fault, Response
-from local.world import SECRETS, TOKEN, World, world
+from local.cloud.world import SECRETS, TOKEN, World, world
 
 DOCUMENTED = "documented"
 _FINAL = {"Success", "Fail"}

@@ -1,0 +1,1 @@
+"""Every budget as a ratio within one run: ``python -m local.bench``."""

@@ -1,0 +1,1 @@
+"""What is made for others: the deployable package, the pictures of the documentation."""
