@@ -1,6 +1,6 @@
 """One JSON line per event on standard output; Function Compute collects it. Secrets never pass.
 
-A line always holds ``time`` (UTC), ``level``, ``event`` and whatever ``bind`` and the caller added.
+A line holds ``time`` (UTC), ``level``, ``event``, the project's ``version``, and what ``bind`` and the caller added.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TextIO
 
 import orjson
 
+from shared import __version__
 from shared.errors import RelayError
 
 _bound: ContextVar[dict[str, object]] = ContextVar("bound", default={})  # noqa: B039 - replaced, never changed in place
@@ -82,6 +83,7 @@ class _JsonLine(logging.Formatter):
             "time": f"{stamp}.{int(record.msecs):03d}Z",
             "level": record.levelname,
             "event": record.getMessage(),
+            "version": __version__,
             **getattr(record, "fields", {}),
             **_bound.get(),  # last: an error of another service may carry a request ID of its own
         }

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from shared import __version__
 from shared.credentials import Credentials
 from shared.errors import RelayError, ResponseTooLarge, RetryableError, TimedOut, Unavailable
 from shared.keys import check_job_id
@@ -153,7 +154,7 @@ class MpsClient:
             else AccessKeySigner(AccessKeyCredential(*key))
         )
         headers, path = signer.sign(self._region, request)
-        return path, {**headers, "Accept-Encoding": "identity", "User-Agent": "smarttag-relay"}
+        return path, {**headers, "Accept-Encoding": "identity", "User-Agent": f"smarttag-relay/{__version__}"}
 
     def _explain(self, job_id: str, failure: Exception) -> RetryableError:
         kinds = self._urllib3.exceptions

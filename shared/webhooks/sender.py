@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from shared import __version__
 from shared.errors import RelayError, RetryableError, TargetRefused, TimedOut, Unavailable
 from shared.webhooks.address_guard import AddressGuard
 from shared.webhooks.signing import sign
@@ -88,7 +89,7 @@ class Sender:
             headers = {
                 **{name.lower(): value for name, value in subscriber.headers.items()},
                 "content-type": "application/json",
-                "user-agent": "smarttag-relay",
+                "user-agent": f"smarttag-relay/{__version__}",
                 "webhook-id": webhook_id,
                 "webhook-timestamp": str(timestamp),
                 "webhook-signature": signature,

@@ -11,6 +11,7 @@ import pytest
 from local.cloud.accounts import ROLE, USER
 from local.cloud.mps import MpsStandIn
 from local.cloud.server import Fault, Response
+from shared import __version__
 from shared.credentials import Credentials
 from shared.errors import (
     AccessRefused,
@@ -63,6 +64,7 @@ def test_the_answer_comes_through_byte_for_byte(mps: MpsStandIn, client: MpsClie
         "JobId": JOB,
         "RegionId": "cn-shanghai",
     }
+    assert request.headers["user-agent"] == f"smarttag-relay/{__version__}"
 
 
 def test_a_large_answer_is_left_to_who_decodes_it(mps: MpsStandIn, client: MpsClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import io
 import logging
 import sys
@@ -36,6 +37,7 @@ def test_an_event_is_one_json_line_with_its_fields(stream: io.StringIO) -> None:
     assert first["event"] == "job.published"
     assert (first["requestId"], first["jobId"], first["names"], first["level"]) == ("r-1", "abc", ["万立骏"], "INFO")
     assert "requestId" not in second
+    assert first["version"] == second["version"] == importlib.metadata.version("smarttag-relay")
 
 
 def test_an_error_is_logged_with_its_own_fields(stream: io.StringIO) -> None:

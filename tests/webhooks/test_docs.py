@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 import pytest
 
+from shared import __version__
 from shared.outbox.outbox import SCHEDULE
 from shared.smarttag import summarise
 from shared.webhooks import payload
@@ -89,6 +90,10 @@ def test_the_example_body_has_the_shape_of_the_real_one() -> None:
     shown = json.loads(sample("json"))
     assert shown == real
     assert f"webhook-id: {payload.webhook_id(JOB, 'succeeded')}" in PAGE
+
+
+def test_the_user_agent_shown_is_the_one_sent() -> None:
+    assert f"User-Agent: smarttag-relay/{__version__}\n" in PAGE
 
 
 def test_the_example_subscribers_are_good() -> None:

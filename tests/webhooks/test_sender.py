@@ -26,6 +26,7 @@ from standardwebhooks.webhooks import Webhook
 
 from local.cloud.receiver import Receiver
 from local.cloud.server import Fault, Response
+from shared import __version__
 from shared.errors import Throttled
 from shared.webhooks.address_guard import AddressGuard
 from shared.webhooks.sender import Attempt, Sender, _seconds
@@ -96,7 +97,7 @@ def test_what_arrives(sender: Sender, subscriber: Subscriber, receiver: Receiver
     assert (delivery.id, delivery.path, delivery.body, delivery.verified) == ("evt_1", "/hooks", BODY, True)
     assert delivery.headers["content-type"] == "application/json"
     assert delivery.headers["content-length"] == str(len(BODY))
-    assert delivery.headers["user-agent"] == "smarttag-relay"
+    assert delivery.headers["user-agent"] == f"smarttag-relay/{__version__}"
     assert delivery.headers["x-team"] == "media"
     assert delivery.headers["host"] == f"127.0.0.1:{receiver.port}"
 
@@ -118,7 +119,7 @@ def test_an_extra_header_never_replaces_ours(sender: Sender, subscriber: Subscri
     send(sender, of(subscriber, headers=forged))
     assert receiver.deliveries[0].verified
     assert "forged" not in receiver.deliveries[0].headers.values()
-    assert receiver.deliveries[0].headers["user-agent"] == "smarttag-relay"
+    assert receiver.deliveries[0].headers["user-agent"] == f"smarttag-relay/{__version__}"
 
 
 @pytest.mark.parametrize(
