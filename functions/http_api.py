@@ -11,7 +11,7 @@ from shared import logs, wiring
 from shared.errors import RelayError
 from shared.http import fc_adapter, problems
 from shared.http.app import App, request_id
-from shared.http.routes import Parts
+from shared.http.routes import Dependencies
 from shared.http.tokens import TokenAuth
 from shared.settings import Settings
 
@@ -24,8 +24,8 @@ def build(env: Mapping[str, str]) -> App:
     logs.set_up()  # before the settings are known to be right: what is wrong with them has to be read somewhere
     settings = Settings.from_env(env)
     logs.set_up(settings.log_level)
-    guard = TokenAuth(settings.api_tokens, settings.api_auth)
-    return App(Parts(lambda context: wiring.relay(env, context), guard))
+    token_auth = TokenAuth(settings.api_tokens, settings.api_auth)
+    return App(Dependencies(lambda context: wiring.relay(env, context), token_auth))
 
 
 @functools.cache
@@ -45,7 +45,7 @@ def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
     except RelayError as error:
         logs.log_error("http.not_set_up", error)
         status, body, headers = problems.answer(error, request_id(environ))
-        start_response(f"{status} {problems.kind_of(error).title}", list(headers.items()))
+        start_response(f"{status} {problems.type_of(error).title}", list(headers.items()))
         return [body]
     return app(environ, start_response)
 

@@ -16,7 +16,7 @@ from werkzeug.wrappers import Request, Response
 from shared.http import problems
 from shared.http.problems import Problem
 from shared.http.represent import check_accept
-from shared.http.routes import ROUTES, Call, Parts, Route
+from shared.http.routes import ROUTES, Dependencies, RequestContext, Route
 from shared.logs import bind, log, log_error
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 class _Part(BaseConverter):
-    """One variable part of a path: whatever is no part of another route, so that each path knows its own methods."""
+    """One variable part of a path: whatever no other route names, so that each path knows its own methods."""
 
     regex = r"(?!publish$|deliveries$)[^/]+"
     part_isolating = True
@@ -38,8 +38,8 @@ class _Part(BaseConverter):
 class App:
     """The application; call it with any WSGI server, or through ``fc_adapter``."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, dependencies: Dependencies) -> None:
+        self._dependencies = dependencies
         rules = [Rule(_pattern(route.path), methods=[route.method], endpoint=route) for route in ROUTES]
         self._map = Map(rules, converters={"part": _Part}, merge_slashes=False, redirect_defaults=False)
 
@@ -64,12 +64,13 @@ class App:
         except ClientDisconnected:
             response = _refuse(Problem(problems.MALFORMED, "The request ended before its body was complete."), name)
         except Exception as error:  # noqa: BLE001 - the last resort: a caller is always answered
-            kind = problems.kind_of(error)
+            problem_type = problems.type_of(error)
             if not isinstance(error, Problem):
-                trace = {"trace": traceback.format_tb(error.__traceback__)} if kind is problems.UNEXPECTED else {}
+                unexpected = problem_type is problems.UNEXPECTED
+                trace = {"trace": traceback.format_tb(error.__traceback__)} if unexpected else {}
                 # ours, not the cloud service's, which an error may carry: it is what the caller quotes
                 log_error("http.failed", error, level=problems.level_of(error), **trace)
-            line["problem"] = kind.slug
+            line["problem"] = problem_type.slug
             response = _refuse(error, name)
         response.headers["X-Request-Id"] = name
         response.headers["X-Content-Type-Options"] = "nosniff"
@@ -85,14 +86,14 @@ class App:
             return response
         route, args = _match(urls, request.method)
         line |= {"route": route.path} | {key: text[:80] for key, text in args.items() if key != "token"}
-        guard = self._parts.guard
+        token_auth = self._dependencies.token_auth
         if route.scope == "push":
-            line["caller"] = guard.pusher(args["token"])
+            line["caller"] = token_auth.pusher(args["token"])
         elif route.scope is not None:
-            line["caller"] = guard.caller(request.headers.get("Authorization"), route.scope)
+            line["caller"] = token_auth.caller(request.headers.get("Authorization"), route.scope)
             if route.scope == "write":  # pushers do not negotiate, and readers are asked about what is found
                 check_accept(request)
-        return route.run(Call(self._parts, request, name, args, line.get("caller", "")))
+        return route.run(RequestContext(self._dependencies, request, name, args, line.get("caller", "")))
 
 
 def request_id(environ: Mapping[str, Any]) -> str:

@@ -30,20 +30,16 @@ Answer = dict[str, Any]
 
 
 def invoke(app: WSGIApplication, event: bytes, context: object) -> Answer:
-    """Return the application's answer to an event; an event that is no HTTP request is answered 400."""
+    """Return the application's answer to an event; anything but an HTTP request is answered 400."""
     request_id = str(getattr(context, "request_id", ""))
     try:
         environ = _environ(orjson.loads(event), context)
     except (ValueError, TypeError, LookupError, AttributeError):
-        detail = (
-            "The event is no request of an HTTP trigger, version v1; MNS and timer triggers belong to mns_callback."
-        )
+        detail = "The event must be an HTTP trigger request, version v1. Send MNS and timer events to mns_callback."
         return _refuse(Problem(MALFORMED, detail), request_id)
     status, headers, body = _run(app, environ)
     if len(body) > MAX_BODY:
-        detail = (
-            f"{len(body)} bytes are more than a function may answer: accept gzip, ask for ranges, or read from OSS."
-        )
+        detail = f"The answer has {len(body)} bytes, too many for a function. Accept gzip, ask for ranges, or read OSS."
         return _refuse(Problem(NOT_ACCEPTABLE, detail), request_id)
     return _answer(status, headers, body)
 

@@ -17,8 +17,8 @@ from shared import errors
 MEDIA_TYPE = "application/problem+json"
 
 
-class Kind(NamedTuple):
-    """One kind of problem. ``advice`` is the detail where nothing more precise is known; times in seconds."""
+class ProblemType(NamedTuple):
+    """One problem type of RFC 9457. ``advice`` is the detail where nothing more precise is known; times in seconds."""
 
     status: int
     slug: str
@@ -32,52 +32,50 @@ class Busy(errors.RetryableError):
 
 
 _WAIT = "Repeat the request after the time in Retry-After."
-MALFORMED = Kind(400, "malformed-request", "Malformed request", "Compare the request with /openapi.json.")
-UNAUTHORIZED = Kind(401, "unauthorized", "No valid token", "Send 'Authorization: Bearer TOKEN'; operators make tokens.")
-FORBIDDEN = Kind(403, "forbidden", "Not allowed", "Use a token whose scope covers this route; write includes read.")
-SIGNATURE = Kind(403, "signature-refused", "Push signature refused", "Only unaltered pushes of MNS are accepted here.")
-NO_ROUTE = Kind(404, "no-such-route", "No such route", "The routes are listed in /openapi.json.")
-NO_DELIVERY = Kind(404, "no-such-delivery", "No such delivery", "GET /jobs/{jobId}/deliveries lists who was told.")
-METHOD = Kind(405, "method-not-allowed", "Method not allowed", "Use one of the methods in the Allow header.")
-NOT_ACCEPTABLE = Kind(
-    406, "not-acceptable", "Not acceptable", "Leave out the Accept header, or accept what is offered."
-)
-PRECONDITION = Kind(412, "precondition-failed", "Not what If-Match asks for", "Leave it out, or send the newest ETag.")
-TOO_LARGE = Kind(413, "body-too-large", "Request body too large", "Send at most 131072 bytes.")
-URI_TOO_LONG = Kind(414, "uri-too-long", "Path and query too long", "Send at most 4096 bytes of path and query.")
-MEDIA = Kind(415, "unsupported-media-type", "Unsupported media type", "Send JSON, as Content-Type: application/json.")
-RANGE = Kind(416, "range", "Range not satisfiable", "Ask for one range of bytes within the length in Content-Range.")
-HEADERS_TOO_LARGE = Kind(431, "headers-too-large", "Headers too large", "Send at most 8192 bytes of headers in all.")
-UNEXPECTED = Kind(500, "internal-error", "Internal error", "Report the request ID to whoever runs this service.")
+MALFORMED = ProblemType(400, "malformed-request", "Malformed request", "Compare the request with /openapi.json.")
+UNAUTHORIZED = ProblemType(401, "unauthorized", "No valid token", "Send the header Authorization: Bearer TOKEN.")
+FORBIDDEN = ProblemType(403, "forbidden", "Not allowed", "Use a token whose scope covers this route.")
+SIGNATURE = ProblemType(403, "signature-refused", "Push signature refused", "Only pushes signed by MNS are accepted.")
+NO_ROUTE = ProblemType(404, "no-such-route", "No such route", "The routes are listed in /openapi.json.")
+NO_DELIVERY = ProblemType(404, "no-such-delivery", "No such delivery", "See GET /jobs/{jobId}/deliveries.")
+METHOD = ProblemType(405, "method-not-allowed", "Method not allowed", "Use one of the methods in the Allow header.")
+NOT_ACCEPTABLE = ProblemType(406, "not-acceptable", "Not acceptable", "Accept what is offered, or leave Accept out.")
+PRECONDITION = ProblemType(412, "precondition-failed", "Not what If-Match asks for", "Send the newest ETag, or none.")
+TOO_LARGE = ProblemType(413, "body-too-large", "Request body too large", "Send at most 131072 bytes.")
+URI_TOO_LONG = ProblemType(414, "uri-too-long", "Path and query too long", "Send at most 4096 bytes of path and query.")
+MEDIA = ProblemType(415, "unsupported-media-type", "Unsupported media type", "Send Content-Type: application/json.")
+RANGE = ProblemType(416, "range", "Range not satisfiable", "Ask for one range within the length in Content-Range.")
+HEADERS_TOO_LARGE = ProblemType(431, "headers-too-large", "Headers too large", "Send at most 8192 bytes of headers.")
+UNEXPECTED = ProblemType(500, "internal-error", "Internal error", "Report the request ID to whoever runs this service.")
 
-BY_ERROR: dict[type[errors.RelayError], Kind] = {
+BY_ERROR: dict[type[errors.RelayError], ProblemType] = {
     errors.BadInput: MALFORMED,
-    errors.JobNotFound: Kind(
+    errors.JobNotFound: ProblemType(
         404, "job-not-found", "No such job", "MPS knows jobs of its own account and region only, and for 180 days."
     ),
-    errors.ObjectNotFound: Kind(
+    errors.ObjectNotFound: ProblemType(
         404,
         "not-published",
         "Nothing stored under this name",
-        "Publish the job first; manifest.json lists what it has.",
+        "Publish the job first; see its manifest.json.",
     ),
-    errors.Throttled: Kind(429, "throttled", "Throttled by the cloud service", _WAIT, 5),
-    errors.BadSettings: Kind(500, "bad-settings", "Not set up", "The log names every wrong setting, for the operator."),
-    errors.AccessRefused: Kind(
+    errors.Throttled: ProblemType(429, "throttled", "Throttled by the cloud service", _WAIT, 5),
+    errors.BadSettings: ProblemType(500, "bad-settings", "Not set up", "The log names every wrong setting."),
+    errors.AccessRefused: ProblemType(
         502, "access-refused", "The cloud service refuses us", "The operator has to check our role; the log says why."
     ),
-    errors.BadResponse: Kind(502, "bad-response", "Unusable answer from MPS", "The log says what was wrong with it."),
-    errors.ResponseTooLarge: Kind(
+    errors.BadResponse: ProblemType(502, "bad-response", "Unusable answer from MPS", "The log says what was wrong."),
+    errors.ResponseTooLarge: ProblemType(
         502, "result-too-large", "The job's result is too large", "The operator can raise MAX_RESULT_BYTES."
     ),
-    errors.PermanentError: Kind(502, "refused", "A cloud service turns this down", "The log says why."),
-    Busy: Kind(503, "busy", "Too much is in flight", _WAIT, 2),
-    errors.JobNotReady: Kind(503, "job-not-ready", "MPS does not report the new state yet", _WAIT, 5),
-    errors.SubscribersBroken: Kind(
+    errors.PermanentError: ProblemType(502, "refused", "A cloud service turns this down", "The log says why."),
+    Busy: ProblemType(503, "busy", "Too much is in flight", _WAIT, 2),
+    errors.JobNotReady: ProblemType(503, "job-not-ready", "MPS does not report the new state yet", _WAIT, 5),
+    errors.SubscribersBroken: ProblemType(
         503, "subscribers-broken", "The list of subscribers is unreadable", "The operator has to repair it.", 60
     ),
-    errors.RetryableError: Kind(503, "unavailable", "A cloud service is unavailable", _WAIT, 10),
-    errors.TimedOut: Kind(504, "timed-out", "A cloud service did not answer in time", _WAIT, 10),
+    errors.RetryableError: ProblemType(503, "unavailable", "A cloud service is unavailable", _WAIT, 10),
+    errors.TimedOut: ProblemType(504, "timed-out", "A cloud service did not answer in time", _WAIT, 10),
 }
 
 
@@ -85,43 +83,43 @@ class Problem(errors.PermanentError):
     """A request that this layer itself turns down.
 
     Args:
-        kind: which problem.
-        detail: one sentence saying what to send instead; the kind's own advice if empty.
+        problem_type: which problem.
+        detail: one sentence saying what to send instead; the type's own advice if empty.
         headers: to add to the answer, such as ``Allow``.
     """
 
-    def __init__(self, kind: Kind, detail: str = "", headers: dict[str, str] | None = None) -> None:
-        super().__init__(detail or kind.advice)
-        self.kind = kind
+    def __init__(self, problem_type: ProblemType, detail: str = "", headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail or problem_type.advice)
+        self.problem_type = problem_type
         self.headers = headers or {}
 
 
-def kind_of(error: BaseException) -> Kind:
+def type_of(error: BaseException) -> ProblemType:
     """Return the row of the table for an error: its own class's, or that of the nearest base class."""
     if isinstance(error, Problem):
-        return error.kind
+        return error.problem_type
     return next((BY_ERROR[base] for base in type(error).__mro__ if base in BY_ERROR), UNEXPECTED)
 
 
 def level_of(error: BaseException) -> int:
     """Return how loud the log should be: errors are for what somebody who runs the service has to look at."""
-    status = kind_of(error).status
+    status = type_of(error).status
     return logging.ERROR if status in {500, 502} else logging.WARNING if status > 500 else logging.INFO  # noqa: PLR2004
 
 
 def document(error: BaseException, request_id: str) -> dict[str, Any]:
     """Return the problem document as a JSON object."""
-    kind = kind_of(error)
+    problem_type = type_of(error)
     found: dict[str, Any] = {
-        "type": f"urn:smarttag-relay:problem:{kind.slug}",
-        "title": kind.title,
-        "status": kind.status,
-        "detail": error.message if isinstance(error, Problem) else kind.advice,
+        "type": f"urn:smarttag-relay:problem:{problem_type.slug}",
+        "title": problem_type.title,
+        "status": problem_type.status,
+        "detail": error.message if isinstance(error, Problem) else problem_type.advice,
         "requestId": request_id,
     }
-    if kind.retry_after is not None:
+    if problem_type.retry_after is not None:
         said = error.retry_after if isinstance(error, errors.RetryableError) else None
-        found["retryAfter"] = kind.retry_after if said is None else max(1, min(3600, math.ceil(said)))
+        found["retryAfter"] = problem_type.retry_after if said is None else max(1, min(3600, math.ceil(said)))
     return found
 
 

@@ -79,7 +79,7 @@ class PushVerifier:
         try:
             sent = parsedate_to_datetime(date).timestamp()
         except (ValueError, TypeError, OverflowError):
-            raise Problem(SIGNATURE, "The Date header is missing or no HTTP date.") from None
+            raise Problem(SIGNATURE, "The Date header must be an HTTP date.") from None
         if abs(self._clock() - sent) > TOLERANCE:
             raise Problem(SIGNATURE, f"The Date header is more than {TOLERANCE} seconds away from now.")
 
@@ -131,6 +131,6 @@ def _signed(key: RSAPublicKey, data: bytes, signature: str) -> bool:
 
     try:
         key.verify(base64.b64decode(signature, validate=True), data, PKCS1v15(), SHA1())  # noqa: S303 - MNS's own choice
-    except (InvalidSignature, ValueError):  # no Base64, or not even ASCII
+    except (InvalidSignature, ValueError):  # not Base64, or not even ASCII
         return False
     return True

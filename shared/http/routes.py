@@ -34,24 +34,24 @@ _PATH_SAFE = "/:@!$&'()*+,;=-._~"
 _JSON = "application/json"
 
 
-class Served(NamedTuple):
+class ArtifactPolicy(NamedTuple):
     """How an artifact is served."""
 
     content_type: str
-    shown: bool  # in the browser, rather than saved
+    inline: bool  # in the browser, rather than saved
     cache: str = REVALIDATE
 
 
 ARTIFACTS = {
-    "summary.json": Served(_JSON, shown=True),
-    "report.html": Served("text/html; charset=utf-8", shown=True),
-    "subtitles.vtt": Served("text/vtt; charset=utf-8", shown=False),
-    "subtitles.srt": Served("application/x-subrip; charset=utf-8", shown=False),
-    "transcript.txt": Served("text/plain; charset=utf-8", shown=False),
-    "timeline.ndjson": Served("application/x-ndjson", shown=False),
+    "summary.json": ArtifactPolicy(_JSON, inline=True),
+    "report.html": ArtifactPolicy("text/html; charset=utf-8", inline=True),
+    "subtitles.vtt": ArtifactPolicy("text/vtt; charset=utf-8", inline=False),
+    "subtitles.srt": ArtifactPolicy("application/x-subrip; charset=utf-8", inline=False),
+    "transcript.txt": ArtifactPolicy("text/plain; charset=utf-8", inline=False),
+    "timeline.ndjson": ArtifactPolicy("application/x-ndjson", inline=False),
     # the first final response stored is never replaced
-    "response.json": Served(_JSON, shown=False, cache="private, max-age=86400, immutable"),
-    "manifest.json": Served(_JSON, shown=True),
+    "response.json": ArtifactPolicy(_JSON, inline=False, cache="private, max-age=86400, immutable"),
+    "manifest.json": ArtifactPolicy(_JSON, inline=True),
 }
 _REPORT_HEADERS = {
     # The report is one file without scripts; whatever got into it reaches neither the network nor this origin.
@@ -65,21 +65,21 @@ _REPORT_HEADERS = {
 
 
 @dataclass(frozen=True)
-class Parts:
+class Dependencies:
     """What the routes work with; ``service_for`` gets the FC context of each request that needs the service."""
 
     service_for: Callable[[Any], Service]
-    guard: TokenAuth
+    token_auth: TokenAuth
     push: PushVerifier = field(default_factory=PushVerifier)
     limiter: Limiter = field(default_factory=Limiter)
     bulk: Bulk = field(default_factory=Bulk)
 
 
 @dataclass
-class Call:
-    """One request on its way through a route."""
+class RequestContext:
+    """One request: what came in, who sent it, and what its route works with."""
 
-    parts: Parts
+    dependencies: Dependencies
     request: Request
     request_id: str
     args: Mapping[str, str]
@@ -88,18 +88,18 @@ class Call:
     @cached_property
     def service(self) -> Service:
         """The use cases, made at the first use: some routes need none."""
-        return self.parts.service_for(self.request.environ.get("fc.context"))
+        return self.dependencies.service_for(self.request.environ.get("fc.context"))
 
     @property
-    def round(self) -> str:
-        """What names a redelivery: repeated by the same caller under the same key, it sends nothing again."""
+    def redelivery_id(self) -> str:
+        """The name of a redelivery: repeated by the same caller under the same key, it sends nothing again."""
         return f"{self.caller}/{self.request.headers.get('Idempotency-Key') or self.request_id}"
 
     @cached_property
     def job_id(self) -> str:
         """The job in the path; ``Problem`` 400 unless it is well-formed."""
         if not _is_job_id(self.args["jobId"]):
-            raise Problem(MALFORMED, f"A job ID is {_JOB_ID}.")
+            raise Problem(MALFORMED, f"A job ID must be {_JOB_ID}.")
         return self.args["jobId"]
 
     def flag(self, name: str) -> bool:
@@ -110,7 +110,7 @@ class Call:
         return values == ["true"]
 
     def body(self, *allowed: str) -> dict[str, Any]:
-        """Return the JSON object in the body, {} if it is empty; ``Problem`` 400, 413 or 415 if it is none."""
+        """Return the JSON object in the body, {} if it is empty; ``Problem`` 400, 413 or 415 otherwise."""
         raw = self.request.get_data()
         if not raw:
             return {}
@@ -119,9 +119,9 @@ class Call:
         try:
             found = orjson.loads(raw)
         except orjson.JSONDecodeError:
-            raise Problem(MALFORMED, "The body is no JSON text in UTF-8 of sensible depth.") from None
+            raise Problem(MALFORMED, "The body must be JSON in UTF-8, nested less than 1,000 levels deep.") from None
         if not isinstance(found, dict) or not found.keys() <= set(allowed):
-            raise Problem(MALFORMED, f"The body is a JSON object with no other members than {', '.join(allowed)}.")
+            raise Problem(MALFORMED, f"The body must be a JSON object with these members only: {', '.join(allowed)}.")
         if not isinstance(found.get("redeliver", False), bool):
             raise Problem(MALFORMED, 'Send "redeliver" as true or false, or leave it out.')
         return found
@@ -132,122 +132,122 @@ class Call:
         return answer(self.request, orjson.dumps(value), status=status, headers=named)
 
 
-def health(call: Call) -> Response:
+def health(context: RequestContext) -> Response:
     """Say that the application runs and that its settings were accepted."""
-    return call.json({"status": "ok"})
+    return context.json({"status": "ok"})
 
 
-def openapi(call: Call) -> Response:
+def openapi(context: RequestContext) -> Response:
     """Answer the description of this API."""
     body = Path(__file__).with_name("openapi.json").read_bytes()
-    return answer(call.request, body, cache="public, max-age=300")
+    return answer(context.request, body, cache="public, max-age=300")
 
 
-def get_job(call: Call) -> Response:
+def get_job(context: RequestContext) -> Response:
     """Answer the stored summary, or else what MPS says now."""
-    job_id, fresh = call.job_id, call.flag("fresh")
+    job_id, fresh = context.job_id, context.flag("fresh")
     if not fresh:
         try:
-            return answer(call.request, call.service.stored_summary(job_id), cache=REVALIDATE)
+            return answer(context.request, context.service.stored_summary(job_id), cache=REVALIDATE)
         except ObjectNotFound:
             pass
-    with call.parts.limiter.slot(PATIENCE):
-        summary = call.service.live(job_id)
+    with context.dependencies.limiter.slot(PATIENCE):
+        summary = context.service.live(job_id)
     if summary.status in {"Submitted", "Processing"}:
-        return answer(call.request, summary.to_json(), status=202, headers={"Retry-After": str(POLL_SECONDS)})
-    return answer(call.request, summary.to_json(), cache=REVALIDATE)
+        return answer(context.request, summary.to_json(), status=202, headers={"Retry-After": str(POLL_SECONDS)})
+    return answer(context.request, summary.to_json(), cache=REVALIDATE)
 
 
-def get_artifact(call: Call) -> Response:
+def get_artifact(context: RequestContext) -> Response:
     """Answer one artifact with the headers its kind asks for."""
-    job_id, name = call.job_id, call.args["artifact"]
-    served = ARTIFACTS.get(name)
-    if served is None:
+    job_id, name = context.job_id, context.args["artifact"]
+    policy = ARTIFACTS.get(name)
+    if policy is None:
         raise Problem(problems.NO_ROUTE, f"A job's artifacts are {', '.join(ARTIFACTS)}.")
-    body = call.service.stored(job_id, name)
-    disposition = f'{"inline" if served.shown else "attachment"}; filename="{job_id}-{name}"'
+    body = context.service.stored(job_id, name)
+    disposition = f'{"inline" if policy.inline else "attachment"}; filename="{job_id}-{name}"'
     headers = {"Content-Disposition": disposition} | (_REPORT_HEADERS if name == "report.html" else {})
-    return answer(call.request, body, served.content_type, cache=served.cache, headers=headers)
+    return answer(context.request, body, policy.content_type, cache=policy.cache, headers=headers)
 
 
-def publish(call: Call) -> Response:
+def publish(context: RequestContext) -> Response:
     """Publish one job here, or hand it off."""
-    job_id, redeliver = call.job_id, call.body("redeliver").get("redeliver", False)
-    done = _publish(call, job_id, PATIENCE, redeliver=redeliver)
+    job_id, redeliver = context.job_id, context.body("redeliver").get("redeliver", False)
+    done = _publish(context, job_id, PATIENCE, redeliver=redeliver)
     if done["outcome"] == "accepted":
-        return call.json(done, 202, location=f"/jobs/{job_id}", retry_after=str(POLL_SECONDS))
-    return call.json(done)
+        return context.json(done, 202, location=f"/jobs/{job_id}", retry_after=str(POLL_SECONDS))
+    return context.json(done)
 
 
-def publish_many(call: Call) -> Response:
-    """Publish up to 1,000 jobs; every one of them is answered, and what time was too short for is owed."""
-    body = call.body("jobIds", "redeliver")
+def publish_many(context: RequestContext) -> Response:
+    """Publish up to 1,000 jobs; every one of them is answered, and what time was too short for waits for a sweep."""
+    body = context.body("jobIds", "redeliver")
     job_ids, redeliver = body.get("jobIds"), body.get("redeliver", False)
     if not isinstance(job_ids, list) or not 1 <= len(job_ids) <= MAX_JOBS:
         raise Problem(MALFORMED, f'Send {{"jobIds": [...]}} with 1 to {MAX_JOBS} job IDs.')
     for index, job_id in enumerate(job_ids):
         if not isinstance(job_id, str) or not _is_job_id(job_id):
-            raise Problem(MALFORMED, f"jobIds[{index}] is not {_JOB_ID}.")
-    service = call.service  # made once, here, not by the first of many threads
+            raise Problem(MALFORMED, f"jobIds[{index}] must be {_JOB_ID}.")
+    service = context.service  # made once, here, not by the first of many threads
 
     def now(job_id: str, left: float) -> dict[str, Any]:
-        return _publish(call, job_id, left, redeliver=redeliver)
+        return _publish(context, job_id, left, redeliver=redeliver)
 
     def later(job_id: str) -> dict[str, Any]:
-        service.owe(job_id, redeliver=redeliver, request_id=call.round)
+        service.owe(job_id, redeliver=redeliver, request_id=context.redelivery_id)
         return {"jobId": job_id, "outcome": "accepted"}
 
-    done = call.parts.bulk.run(job_ids, now, later)
-    results = [_result(call, job_id, found) for job_id, found in done.items()]
+    done = context.dependencies.bulk.run(job_ids, now, later)
+    results = [_result(context, job_id, found) for job_id, found in done.items()]
     outcomes = [str(result["outcome"]) for result in results]
     counts = {outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))}
-    return call.json({"results": results, "counts": counts}, 202 if "accepted" in counts else 200)
+    return context.json({"results": results, "counts": counts}, 202 if "accepted" in counts else 200)
 
 
-def get_deliveries(call: Call) -> Response:
+def get_deliveries(context: RequestContext) -> Response:
     """Answer how every subscriber fared."""
-    return call.json({"jobId": call.job_id, "deliveries": call.service.deliveries(call.job_id)})
+    return context.json({"jobId": context.job_id, "deliveries": context.service.deliveries(context.job_id)})
 
 
-def redeliver_one(call: Call) -> Response:
+def redeliver_one(context: RequestContext) -> Response:
     """Send to one subscriber again."""
-    job_id, subscriber_id = call.job_id, call.args["subscriberId"]
+    job_id, subscriber_id = context.job_id, context.args["subscriberId"]
     if not _SUBSCRIBER.fullmatch(subscriber_id):
-        raise Problem(MALFORMED, "A subscriber ID is 1 to 64 characters of A-Z, a-z, 0-9, _ and -.")
+        raise Problem(MALFORMED, "A subscriber ID must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -.")
     try:
-        return call.json(call.service.redeliver(job_id, subscriber_id, request_id=call.round))
+        return context.json(context.service.redeliver(job_id, subscriber_id, request_id=context.redelivery_id))
     except ObjectNotFound:
         raise Problem(problems.NO_DELIVERY) from None
 
 
-def notify(call: Call) -> Response:
+def notify(context: RequestContext) -> Response:
     """Take in a topic's push, whose signature must hold, or a call of MPS's NotifyUrl, which carries none."""
-    request, body = call.request, call.request.get_data()
+    request, body = context.request, context.request.get_data()
     headers = {name.lower(): value for name, value in request.headers.items()}
     if any(name.startswith("x-mns-") for name in headers):
         query = request.query_string.decode("latin-1")
         target = quote(request.path, safe=_PATH_SAFE) + (f"?{query}" if query else "")
-        call.parts.push.check(request.method, target, headers, body)
+        context.dependencies.push.check(request.method, target, headers, body)
     try:
-        with call.parts.limiter.slot(PATIENCE):
-            return call.json({"results": call.service.accept(body)})
+        with context.dependencies.limiter.slot(PATIENCE):
+            return context.json({"results": context.service.accept(body)})
     except BadInput:
         detail = "Only notifications are taken in here; to publish a job, POST /jobs/{jobId}/publish."
         raise Problem(MALFORMED, detail) from None
 
 
-def _publish(call: Call, job_id: str, patience: float, *, redeliver: bool) -> dict[str, Any]:
-    if call.service.hand_off(job_id, redeliver=redeliver, request_id=call.round):
+def _publish(context: RequestContext, job_id: str, patience: float, *, redeliver: bool) -> dict[str, Any]:
+    if context.service.hand_off(job_id, redeliver=redeliver, request_id=context.redelivery_id):
         return {"jobId": job_id, "outcome": "accepted"}
-    with call.parts.limiter.slot(patience):
-        return call.service.publish(job_id, redeliver=redeliver, request_id=call.round)
+    with context.dependencies.limiter.slot(patience):
+        return context.service.publish(job_id, redeliver=redeliver, request_id=context.redelivery_id)
 
 
-def _result(call: Call, job_id: str, found: dict[str, Any] | Exception) -> dict[str, Any]:
+def _result(context: RequestContext, job_id: str, found: dict[str, Any] | Exception) -> dict[str, Any]:
     if not isinstance(found, Exception):
         return found
     log_error("http.job.failed", found, level=problems.level_of(found), jobId=job_id)
-    return {"jobId": job_id, "outcome": "failed", "problem": problems.document(found, call.request_id)}
+    return {"jobId": job_id, "outcome": "failed", "problem": problems.document(found, context.request_id)}
 
 
 def _is_job_id(text: str) -> bool:
@@ -263,7 +263,7 @@ class Route(NamedTuple):
     method: str
     path: str
     scope: str | None
-    run: Callable[[Call], Response]
+    run: Callable[[RequestContext], Response]
 
 
 ROUTES = (

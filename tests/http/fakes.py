@@ -17,7 +17,7 @@ from shared.http.app import App
 from shared.http.bulk import Bulk
 from shared.http.limits import Limiter
 from shared.http.push import PushVerifier
-from shared.http.routes import ARTIFACTS, Parts
+from shared.http.routes import ARTIFACTS, Dependencies
 from shared.http.tokens import TokenAuth, hash_of
 from shared.settings import ApiToken
 from shared.smarttag import summarise
@@ -145,7 +145,7 @@ def make_app(
     bulk: Bulk | None = None,
 ) -> App:
     return App(
-        Parts(
+        Dependencies(
             lambda _context: service,
             TokenAuth(tokens, auth),
             push or PushVerifier(_no_certificates),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.http.problems import BY_ERROR, Kind
+from shared.http.problems import BY_ERROR, ProblemType
 from tests.http.fakes import DONE, WRITE, FakeService, make_app, serving
 
 PAGE = (Path(__file__).parents[2] / "docs" / "http-api.md").read_text("utf-8")
@@ -35,7 +35,7 @@ def test_an_example(tmp_path: Path, language: str, code: str, shown: str) -> Non
 def test_the_table_of_errors_lists_every_status() -> None:
     from shared.http import problems
 
-    kinds = [kind for kind in [*vars(problems).values(), *BY_ERROR.values()] if isinstance(kind, Kind)]
+    kinds = [kind for kind in [*vars(problems).values(), *BY_ERROR.values()] if isinstance(kind, ProblemType)]
     listed = {
         int(status) for row in re.findall(r"^\| (\d[\d, ]+) \|", PAGE, re.MULTILINE) for status in row.split(", ")
     }

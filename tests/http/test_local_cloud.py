@@ -25,7 +25,7 @@ from shared.errors import BadSettings
 from shared.http.app import App
 from shared.http.bulk import Bulk
 from shared.http.push import PushVerifier
-from shared.http.routes import Parts
+from shared.http.routes import Dependencies
 from shared.http.tokens import TokenAuth
 from shared.mps.client import MpsClient, Pace
 from shared.publishing import Pipeline
@@ -245,7 +245,7 @@ def test_wrong_settings_are_named_in_the_log_and_not_in_the_answer(env: dict[str
 
 
 def app(relay: wiring.Relay, **parts: Any) -> App:
-    return App(Parts(lambda _context: relay, TokenAuth(TOKENS, "token"), **parts))
+    return App(Dependencies(lambda _context: relay, TokenAuth(TOKENS, "token"), **parts))
 
 
 def kind(answer: TestResponse) -> str:

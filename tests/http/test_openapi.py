@@ -12,13 +12,13 @@ from jsonschema import Draft202012Validator
 from werkzeug.test import Client
 
 from shared.http import app, fc_adapter, problems, routes
-from shared.http.problems import BY_ERROR, Kind, Problem
+from shared.http.problems import BY_ERROR, Problem, ProblemType
 from shared.http.routes import ARTIFACTS, ROUTES
 from tests.http.fakes import FakeService, make_app
 
 FOLDER = Path(problems.__file__).parent
 DOCUMENT: dict[str, Any] = json.loads((FOLDER / "openapi.json").read_bytes())
-KINDS = {kind for kind in [*vars(problems).values(), *BY_ERROR.values()] if isinstance(kind, Kind)}
+KINDS = {kind for kind in [*vars(problems).values(), *BY_ERROR.values()] if isinstance(kind, ProblemType)}
 EVERYWHERE = {405, 406, 414, 431, 500}
 REQUEST_ID = "6f1c0d2a4b7e4c5d8e9f0a1b2c3d4e5f"
 

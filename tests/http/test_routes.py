@@ -79,10 +79,10 @@ def test_fresh_asks_even_where_a_summary_is_stored(client: Client, service: Fake
 @pytest.mark.parametrize("name", ARTIFACTS)
 def test_an_artifact_comes_with_its_type_name_and_bytes(client: Client, service: FakeService, name: str) -> None:
     answer = client.get(f"/jobs/{DONE}/{name}", headers=bearer(READ))
-    served = ARTIFACTS[name]
+    policy = ARTIFACTS[name]
     assert (answer.status_code, answer.data) == (200, service.stored(DONE, name))
-    assert answer.content_type == served.content_type
-    kind = "inline" if served.shown else "attachment"
+    assert answer.content_type == policy.content_type
+    kind = "inline" if policy.inline else "attachment"
     assert answer.headers["Content-Disposition"] == f'{kind}; filename="{DONE}-{name}"'
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     head = client.head(f"/jobs/{DONE}/{name}", headers=bearer(READ))

@@ -83,8 +83,8 @@ def test_without_tokens_everybody_is_turned_away_and_the_log_says_why() -> None:
 
 def test_two_tokens_may_share_a_name_while_one_is_replaced() -> None:
     old, new = mint("cms", "read"), mint("cms", "read")
-    guard = TokenAuth([_setting(old[1]), _setting(new[1])], "token")
-    assert guard.caller(f"Bearer {old[0]}", "read") == guard.caller(f"Bearer {new[0]}", "read") == "cms"
+    token_auth = TokenAuth([_setting(old[1]), _setting(new[1])], "token")
+    assert token_auth.caller(f"Bearer {old[0]}", "read") == token_auth.caller(f"Bearer {new[0]}", "read") == "cms"
 
 
 def test_right_and_wrong_tokens_take_the_same_time() -> None:
@@ -94,7 +94,7 @@ def test_right_and_wrong_tokens_take_the_same_time() -> None:
     stopped at a match would answer the first token about twenty times faster than the last.
     """
     tokens = [ApiToken(f"t{index}", "read", hash_of(f"token-{index}")) for index in range(2000)]
-    guard = TokenAuth(tokens, "token")
+    token_auth = TokenAuth(tokens, "token")
     taken: dict[str, list[float]] = {name: [] for name in ("first", "last", "near", "wrong")}
     headers = dict(zip(taken, ("token-0", "token-1999", "token-", "x"), strict=True))
     gc.disable()
@@ -102,7 +102,7 @@ def test_right_and_wrong_tokens_take_the_same_time() -> None:
         for _ in range(40):
             for name, token in headers.items():
                 began = time.perf_counter()
-                _try(guard, f"Bearer {token}")
+                _try(token_auth, f"Bearer {token}")
                 taken[name].append(time.perf_counter() - began)
     finally:
         gc.enable()
@@ -115,12 +115,12 @@ def test_the_command_makes_a_token_that_its_setting_admits(scope: str) -> None:
     runner = CliRunner()
     found = json.loads(runner.invoke(token_command, ["new", "cms", "--scope", scope, "--json"]).stdout)
     env = {"OUTPUT_URL": "file:///out", "API_TOKENS": f"{TOKENS[0].name}:read:{TOKENS[0].sha256}, {found['setting']}"}
-    guard = TokenAuth(Settings.from_env(env).api_tokens, "token")
+    token_auth = TokenAuth(Settings.from_env(env).api_tokens, "token")
     if scope == "push":
-        assert guard.pusher(found["token"]) == "cms"
+        assert token_auth.pusher(found["token"]) == "cms"
         assert found["path"] == f"/notifications/{found['token']}"
     else:
-        assert guard.caller(f"Bearer {found['token']}", scope) == "cms"
+        assert token_auth.caller(f"Bearer {found['token']}", scope) == "cms"
     assert found["token"] not in found["setting"]
 
 
@@ -143,8 +143,8 @@ def _setting(entry: str) -> ApiToken:
     return ApiToken(*entry.split(":"))
 
 
-def _try(guard: TokenAuth, header: str) -> None:
+def _try(token_auth: TokenAuth, header: str) -> None:
     try:
-        guard.caller(header, "read")
+        token_auth.caller(header, "read")
     except Problem:
         return
