@@ -4,7 +4,7 @@ VENV := .venv$(if $(filter-out python3,$(notdir $(PYTHON))),-$(notdir $(PYTHON))
 BIN := $(VENV)/bin
 PYTEST ?= -n auto --dist loadfile
 
-.PHONY: help demo serve test lint format bench build deploy clean
+.PHONY: help demo serve test lint format openapi bench build deploy clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ lint: $(VENV)/test.stamp  ## Check style, types and the direction of imports
 format: $(VENV)/test.stamp  ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+openapi: $(VENV)/test.stamp  ## Write shared/http/openapi.json anew from its source and the code
+	$(BIN)/python -m local.packaging.openapi
 
 bench: $(VENV)/test.stamp  ## Print the performance ratios of one run
 	$(BIN)/python -m local.bench

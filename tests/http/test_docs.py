@@ -35,8 +35,8 @@ def test_an_example(tmp_path: Path, language: str, code: str, shown: str) -> Non
 def test_the_table_of_errors_lists_every_status() -> None:
     from shared.http import problems
 
-    kinds = [kind for kind in [*vars(problems).values(), *BY_ERROR.values()] if isinstance(kind, ProblemType)]
+    types = [found for found in [*vars(problems).values(), *BY_ERROR.values()] if isinstance(found, ProblemType)]
     listed = {
         int(status) for row in re.findall(r"^\| (\d[\d, ]+) \|", PAGE, re.MULTILINE) for status in row.split(", ")
     }
-    assert listed == {kind.status for kind in kinds}
+    assert listed == {found.status for found in types}

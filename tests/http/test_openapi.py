@@ -11,6 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from werkzeug.test import Client
 
+from local.packaging import openapi
 from shared.http import app, fc_adapter, problems, routes
 from shared.http.problems import BY_ERROR, Problem, ProblemType
 from shared.http.routes import ARTIFACTS, ROUTES
@@ -18,7 +19,7 @@ from tests.http.fakes import FakeService, make_app
 
 FOLDER = Path(problems.__file__).parent
 DOCUMENT: dict[str, Any] = json.loads((FOLDER / "openapi.json").read_bytes())
-KINDS = {kind for kind in [*vars(problems).values(), *BY_ERROR.values()] if isinstance(kind, ProblemType)}
+TYPES = {found for found in [*vars(problems).values(), *BY_ERROR.values()] if isinstance(found, ProblemType)}
 EVERYWHERE = {405, 406, 414, 431, 500}
 REQUEST_ID = "6f1c0d2a4b7e4c5d8e9f0a1b2c3d4e5f"
 
@@ -46,12 +47,12 @@ def test_routes_and_scopes_are_the_codes() -> None:
     assert described == {(route.method, route.path): None if route.scope == "push" else route.scope for route in ROUTES}
 
 
-def test_every_kind_of_problem_stands_as_an_example_under_its_status() -> None:
+def test_every_type_of_problem_stands_as_an_example_under_its_status() -> None:
     described = {}
     for response in DOCUMENT["components"]["responses"].values():
         for slug, example in response.get("content", {}).get(problems.MEDIA_TYPE, {}).get("examples", {}).items():
             described[slug] = example["value"]
-    assert described == {kind.slug: problems.document(Problem(kind), REQUEST_ID) for kind in KINDS}
+    assert described == {found.slug: problems.document(Problem(found), REQUEST_ID) for found in TYPES}
 
 
 def test_every_operation_documents_the_statuses_it_can_answer() -> None:
@@ -64,7 +65,7 @@ def test_every_operation_documents_the_statuses_it_can_answer() -> None:
         assert {404, 429, 502, 503, 504} <= found or "{jobId}" not in path, path
         assert method == "GET" or 304 not in found, path
     documented = {status for *_, operation in operations() for status in responses(operation) if status >= 400}
-    assert documented == {kind.status for kind in KINDS}
+    assert documented == {found.status for found in TYPES}
 
 
 def test_problems_are_problem_documents_with_their_headers() -> None:
@@ -100,7 +101,7 @@ def test_limits_are_the_codes() -> None:
     assert many["maxItems"] == routes.MAX_JOBS
     for limit in (app.MAX_BODY, app.MAX_HEADERS, app.MAX_TARGET):
         assert f"{limit:,}" in DOCUMENT["info"]["description"]
-        assert any(str(limit) in kind.advice for kind in KINDS)
+        assert any(str(limit) in found.advice for found in TYPES)
     assert fc_adapter.MAX_BODY * 4 / 3 < 32_000_000
     assert fc_adapter.MAX_TEXT * 6 < 32_000_000
 
@@ -108,7 +109,7 @@ def test_limits_are_the_codes() -> None:
 def test_artifacts_are_the_codes() -> None:
     schema = DOCUMENT["components"]["parameters"]["Artifact"]["schema"]
     assert schema["enum"] == list(ARTIFACTS)
-    served = {kind.content_type.partition(";")[0] for kind in ARTIFACTS.values()}
+    served = {policy.content_type.partition(";")[0] for policy in ARTIFACTS.values()}
     operation = DOCUMENT["paths"]["/jobs/{jobId}/{artifact}"]["get"]
     assert set(operation["responses"]["200"]["content"]) == served
 
@@ -123,20 +124,34 @@ def test_every_component_is_used_and_every_reference_leads_somewhere() -> None:
 
 def test_the_summarys_schema_is_the_published_one() -> None:
     published = json.loads((FOLDER.parent / "smarttag" / "summary.schema.json").read_bytes())
-    expected = _moved(published, "#/components/schemas/Summary")
-    assert DOCUMENT["components"]["schemas"]["Summary"] == expected, "copy it here, with its references moved"
+    about = {key: published.pop(key) for key in ("$schema", "$id", "title", "$defs")}
+    described = DOCUMENT["components"]["schemas"]["Summary"]
+    assert _in_full(described, DOCUMENT) == _in_full(published, about)
+    assert "$defs" not in json.dumps(DOCUMENT), "generators of clients drop the types that stand there"
+
+
+def test_the_committed_document_is_what_the_generator_writes() -> None:
+    committed = (FOLDER / "openapi.json").read_text(encoding="utf-8")
+    assert committed == openapi.render(), "run make openapi"
 
 
 def _check(value: Any, schema: dict[str, Any]) -> None:
     Draft202012Validator({**schema, "components": DOCUMENT["components"]}).validate(value)
 
 
-def _resolved(found: dict[str, Any]) -> dict[str, Any]:
+def _resolved(found: dict[str, Any], document: dict[str, Any] = DOCUMENT) -> dict[str, Any]:
     while "$ref" in found:
-        reference, found = found["$ref"], DOCUMENT
+        reference, found = found["$ref"], document
         for step in reference.removeprefix("#/").split("/"):
             found = found[step]
     return found
+
+
+def _in_full(found: Any, document: dict[str, Any]) -> Any:
+    """Put what each reference names in its place."""
+    if isinstance(found, dict):
+        return {key: _in_full(value, document) for key, value in _resolved(found, document).items()}
+    return [_in_full(value, document) for value in found] if isinstance(found, list) else found
 
 
 def _references(found: Any) -> Iterator[str]:
@@ -149,13 +164,3 @@ def _references(found: Any) -> Iterator[str]:
     elif isinstance(found, list):
         for value in found:
             yield from _references(value)
-
-
-def _moved(found: Any, base: str) -> Any:
-    if isinstance(found, dict):
-        kept = {key: value for key, value in found.items() if key not in {"$schema", "$id"}}
-        return {
-            key: f"{base}{value[1:]}" if key == "$ref" and value.startswith("#") else _moved(value, base)
-            for key, value in kept.items()
-        }
-    return [_moved(value, base) for value in found] if isinstance(found, list) else found
