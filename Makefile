@@ -4,7 +4,7 @@ VENV := .venv$(if $(filter-out python3,$(notdir $(PYTHON))),-$(notdir $(PYTHON))
 BIN := $(VENV)/bin
 PYTEST ?= -n auto --dist loadfile
 
-.PHONY: help demo serve test lint format openapi bench build deploy clean
+.PHONY: help demo serve check test lint format coverage soak openapi bench build deploy clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -14,6 +14,8 @@ demo: $(VENV)/local.stamp  ## Play recorded jobs through both functions on this 
 
 serve: $(VENV)/local.stamp  ## Keep the local cloud running
 	$(BIN)/smarttag serve
+
+check: lint test  ## What CI runs: lint and test
 
 test: $(VENV)/test.stamp  ## Run the whole test suite
 	$(BIN)/pytest $(PYTEST)
@@ -27,6 +29,15 @@ lint: $(VENV)/test.stamp  ## Check style, types and the direction of imports
 format: $(VENV)/test.stamp  ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+coverage: $(VENV)/test.stamp  ## Run the tests and print what they cover, lines and branches
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(PYTEST)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+soak: $(VENV)/test.stamp  ## Run the tests with the big numbers: hours
+	SOAK=1 HYPOTHESIS_PROFILE=soak $(BIN)/pytest $(PYTEST)
 
 openapi: $(VENV)/test.stamp  ## Write shared/http/openapi.json anew from its source and the code
 	$(BIN)/python -m local.packaging.openapi

@@ -1,6 +1,6 @@
 """Whatever MPS answers: a sound summary, or one documented error.
 
-50,000 examples: ``HYPOTHESIS_PROFILE=deep .venv/bin/pytest tests/smarttag/test_any_input.py``
+50,000 examples: ``HYPOTHESIS_PROFILE=soak .venv/bin/pytest tests/smarttag/test_any_input.py``
 """
 
 from __future__ import annotations
