@@ -26,12 +26,30 @@ def test_both_readmes_show_the_same_commands_and_examples(language: str) -> None
     assert english
 
 
-def test_every_make_target_a_readme_names_exists() -> None:
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_every_make_target_a_document_names_exists(document: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    for readme in READMES:
-        named = set(re.findall(r"\bmake ([a-z]+)\b", "\n".join(blocks(readme, "sh"))))
-        assert named <= targets
-        assert {"demo", "test"} <= named
+    text = (ROOT / document).read_text(encoding="utf-8")
+    code = "\n".join([*re.findall(r"`([^`\n]+)`", text), *blocks(str(document), "sh")])
+    named = set(re.findall(r"\bmake ([a-z]+)\b", code))
+    assert named <= targets
+    assert {"demo", "test"} <= named or document.name not in READMES
+
+
+def test_every_path_that_contributors_are_sent_to_exists() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    made = {"build/smarttag-relay.zip", "local/recorded/NAME.json"}
+    paths = set(re.findall(r"`([a-z.]+/[A-Za-z0-9_./-]*|[A-Za-z]+\.(?:md|yml|toml))`", text)) - made
+    assert len(paths) > 20
+    assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("record", sorted(ROOT.glob("docs/decisions/*.md")), ids=lambda record: record.name)
+def test_a_decision_says_its_status_and_date(record: Path) -> None:
+    title, _, status, date, _ = record.read_text(encoding="utf-8").split("\n", 4)
+    assert re.fullmatch(r"# \d+\. .+", title)
+    assert re.fullmatch(r"- Status: (accepted|superseded by \d{4})", status)
+    assert re.fullmatch(r"- Date: 20\d\d-\d\d-\d\d", date)
 
 
 def test_the_commands_of_the_readme_run(tmp_path: Path) -> None:
