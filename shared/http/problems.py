@@ -40,7 +40,7 @@ NO_ROUTE = ProblemType(404, "no-such-route", "No such route", "The routes are li
 NO_DELIVERY = ProblemType(404, "no-such-delivery", "No such delivery", "See GET /jobs/{jobId}/deliveries.")
 METHOD = ProblemType(405, "method-not-allowed", "Method not allowed", "Use one of the methods in the Allow header.")
 NOT_ACCEPTABLE = ProblemType(406, "not-acceptable", "Not acceptable", "Accept what is offered, or leave Accept out.")
-PRECONDITION = ProblemType(412, "precondition-failed", "Not what If-Match asks for", "Send the newest ETag, or none.")
+PRECONDITION = ProblemType(412, "precondition-failed", "Precondition failed", "Send the newest ETag, or none.")
 TOO_LARGE = ProblemType(413, "body-too-large", "Request body too large", "Send at most 131072 bytes.")
 URI_TOO_LONG = ProblemType(414, "uri-too-long", "Path and query too long", "Send at most 4096 bytes of path and query.")
 MEDIA = ProblemType(415, "unsupported-media-type", "Unsupported media type", "Send Content-Type: application/json.")
@@ -51,28 +51,25 @@ UNEXPECTED = ProblemType(500, "internal-error", "Internal error", "Report the re
 BY_ERROR: dict[type[errors.RelayError], ProblemType] = {
     errors.BadInput: MALFORMED,
     errors.JobNotFound: ProblemType(
-        404, "job-not-found", "No such job", "MPS knows jobs of its own account and region only, and for 180 days."
+        404, "job-not-found", "No such job", "MPS knows only jobs of its own account and region, for 180 days."
     ),
     errors.ObjectNotFound: ProblemType(
-        404,
-        "not-published",
-        "Nothing stored under this name",
-        "Publish the job first; see its manifest.json.",
+        404, "not-published", "Nothing stored under this name", "Publish the job first; see its manifest.json."
     ),
     errors.Throttled: ProblemType(429, "throttled", "Throttled by the cloud service", _WAIT, 5),
-    errors.BadSettings: ProblemType(500, "bad-settings", "Not set up", "The log names every wrong setting."),
+    errors.BadSettings: ProblemType(500, "bad-settings", "Not set up", "Ask the operator; the log names each fault."),
     errors.AccessRefused: ProblemType(
-        502, "access-refused", "The cloud service refuses us", "The operator has to check our role; the log says why."
+        502, "access-refused", "Refused by the cloud service", "Ask the operator to check the function's role."
     ),
-    errors.BadResponse: ProblemType(502, "bad-response", "Unusable answer from MPS", "The log says what was wrong."),
+    errors.BadResponse: ProblemType(502, "bad-response", "Unusable answer from MPS", "The operator's log says why."),
     errors.ResponseTooLarge: ProblemType(
-        502, "result-too-large", "The job's result is too large", "The operator can raise MAX_RESULT_BYTES."
+        502, "result-too-large", "The job's result is too large", "Ask the operator to raise MAX_RESULT_BYTES."
     ),
-    errors.PermanentError: ProblemType(502, "refused", "A cloud service turns this down", "The log says why."),
+    errors.PermanentError: ProblemType(502, "refused", "Rejected by a cloud service", "The operator's log says why."),
     Busy: ProblemType(503, "busy", "Too much is in flight", _WAIT, 2),
     errors.JobNotReady: ProblemType(503, "job-not-ready", "MPS does not report the new state yet", _WAIT, 5),
     errors.SubscribersBroken: ProblemType(
-        503, "subscribers-broken", "The list of subscribers is unreadable", "The operator has to repair it.", 60
+        503, "subscribers-broken", "The list of subscribers is unreadable", "Ask the operator to repair it.", 60
     ),
     errors.RetryableError: ProblemType(503, "unavailable", "A cloud service is unavailable", _WAIT, 10),
     errors.TimedOut: ProblemType(504, "timed-out", "A cloud service did not answer in time", _WAIT, 10),

@@ -163,7 +163,7 @@ def get_artifact(context: RequestContext) -> Response:
     job_id, name = context.job_id, context.args["artifact"]
     policy = ARTIFACTS.get(name)
     if policy is None:
-        raise Problem(problems.NO_ROUTE, f"A job's artifacts are {', '.join(ARTIFACTS)}.")
+        raise Problem(problems.NO_ROUTE, f"The artifact must be one of {', '.join(ARTIFACTS)}.")
     body = context.service.stored(job_id, name)
     disposition = f'{"inline" if policy.inline else "attachment"}; filename="{job_id}-{name}"'
     headers = {"Content-Disposition": disposition} | (_REPORT_HEADERS if name == "report.html" else {})

@@ -56,7 +56,7 @@ class TokenAuth:
         """Return the name of the push token in a path, which ``trigger`` needs too; raise ``Problem`` 403."""
         token = self._find(secret)
         if token is None or token.scope != "push":
-            raise Problem(FORBIDDEN, "The path does not end in a token of scope push.")
+            raise Problem(FORBIDDEN, "The path must end in a token of scope push.")
         return token.name
 
     def _find(self, secret: str) -> ApiToken | None:
