@@ -1,4 +1,4 @@
-"""Fixtures every test may use."""
+"""Fixtures every test may use; ``HYPOTHESIS_PROFILE=soak`` runs 50,000 examples of every property."""
 
 from __future__ import annotations
 
@@ -7,11 +7,18 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import browser, needs
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+settings.register_profile(
+    "soak", max_examples=50_000, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+if profile := os.environ.get("HYPOTHESIS_PROFILE"):
+    settings.load_profile(profile)
 
 
 @pytest.hookimpl(tryfirst=True)
