@@ -29,19 +29,17 @@ def handler(event: bytes, context: object) -> dict[str, Any]:
     Raises:
         RelayError: something is worth retrying; everything else in the event has been done.
     """
-    began = time.monotonic()
+    began, seconds = time.monotonic(), _seconds(context)
     request_id = str(getattr(context, "request_id", "") or "local")
     with logs.bind(requestId=request_id):
         try:
-            relay = wiring.relay(os.environ, context)
-            logs.set_up(relay.settings.log_level)
-            outcomes = relay.handle(event, request_id=request_id, seconds=_seconds(context))
+            reports = wiring.relay(os.environ, context).handle(event, request_id=request_id, seconds=seconds)
         except RelayError as error:
             logs.log_error("callback.failed", error, seconds=round(time.monotonic() - began, 3))
             raise
-        report = {"results": [outcome.to_dict() for outcome in outcomes]}
-        logs.log("callback.done", level=logging.INFO, **report, seconds=round(time.monotonic() - began, 3))
-        return report
+        answer = {"results": reports}
+        logs.log("callback.done", level=logging.INFO, **answer, seconds=round(time.monotonic() - began, 3))
+        return answer
 
 
 def _seconds(context: object) -> float:

@@ -1,32 +1,54 @@
-"""The use case: query the job, decode it, leave its artifacts behind, tell the subscribers.
+"""The use case: query the job, decode it, leave its artifacts behind, have the subscribers told.
 
-Every step may be repeated by a redelivered message or run beside itself: what was stored first wins, everything else
-is a pure function of it, and what is still owed stands in the outbox before it is attempted.
+Callback, HTTP and sweep go one way: a task is enqueued, then worked on. Every step may be repeated or run beside
+itself: what was stored first wins, and everything else is a pure function of it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-import traceback
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
-from shared import keys
-from shared.errors import JobNotReady, ObjectNotFound, PermanentError, RelayError, RetryableError
+from shared.errors import (
+    BadInput,
+    JobNotFound,
+    JobNotReady,
+    ObjectNotFound,
+    RelayError,
+    ResponseTooLarge,
+    RetryableError,
+)
+from shared.jobs import ARTIFACTS, MANIFEST, RESPONSE, SUMMARY, JobStatus, artifact_key
 from shared.logs import log, log_error
+from shared.outbox.dead_letters import DeadLetters, next_series
+from shared.outbox.outbox import Handler
+from shared.outbox.outcome import Outcome, State
+from shared.outbox.records import Record, iso
+from shared.outbox.task import FIRST, Task, TaskKind, redelivery_id
+from shared.outbox.worker import NotEnqueued, Result, Worker
 from shared.storage import ObjectStore
-from shared.triggers import JobChanged, Message, Poison, Publish, Skipped, Sweep
+from shared.triggers import JobChanged, Message, Poison, Publish, Sweep
 
 if TYPE_CHECKING:
-    from shared.smarttag.model import Artifact, Summary
-    from shared.webhooks.announce import Deliveries
+    from shared.smarttag.model import Analysis, Summary
+    from shared.webhooks.announcer import Announcement
 
-FINAL = frozenset({"Success", "Fail"})
-QUERY_SECONDS = 40.0  # one QuerySmarttagJob with its retries; the service itself answers in well under a second
+Report = dict[str, str]  # of one message, as the callback answers it
+_UNKNOWN = "Unknown"  # reported where a notification names no status that we know
+_TOLD = {
+    State.RETRY: "waiting",
+    State.SUSPENDED: "waiting",
+    State.OUT_OF_TIME: "waiting",
+    State.FAILED: "waiting",
+    State.CLAIMED_ELSEWHERE: "duplicate",
+    State.ALREADY_ENDED: "duplicate",
+}
 
 
 class JobSource(Protocol):
@@ -37,222 +59,277 @@ class JobSource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one message: published, duplicate, progress, skipped, dead, poison, or deferred for ``error``."""
+class Announces(Protocol):
+    """Who has subscribers told; ``shared.webhooks.announcer``."""
 
-    job_id: str
-    outcome: str
-    detail: str = ""
-    error: RelayError | None = None
-
-    def to_dict(self) -> dict[str, str]:
-        """Return the entry of the callback's report."""
-        return {"jobId": self.job_id, "outcome": self.outcome} | ({"detail": self.detail} if self.detail else {})
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """What one publication wrote and whom it told; ``outcome`` is published, duplicate or progress."""
-
-    job_id: str
-    outcome: str
-    status: str
-    artifacts: tuple[str, ...] = ()
-    told: tuple[tuple[str, str], ...] = ()
-
-    def to_dict(self) -> dict[str, object]:
-        """Return the JSON form that the HTTP API answers."""
-        told = [{"subscriber": subscriber, "state": state} for subscriber, state in self.told]
-        return {
-            "jobId": self.job_id,
-            "outcome": self.outcome,
-            "status": self.status,
-            "artifacts": list(self.artifacts),
-            "told": told,
-        }
+    def announce(self, job_id: str, status: JobStatus, summary: bytes, series: str) -> Announcement:
+        """Return what is to be done so that everybody hears of it."""
+        ...
 
 
 class Deferred(RetryableError):
-    """Some messages of an event are worth retrying; ``outcomes`` reports all of them, ``first`` why one of them is."""
+    """Some messages of an event could not be written down; ``reports`` has all of them, ``first`` why one of them."""
 
-    def __init__(self, outcomes: Sequence[Outcome]) -> None:
-        waiting = [outcome.job_id for outcome in outcomes if outcome.outcome == "deferred"]
-        super().__init__(f"{len(waiting)} of {len(outcomes)} messages are to be retried", jobs=waiting)
-        self.outcomes = tuple(outcomes)
-        self.first = next((outcome.error for outcome in outcomes if outcome.error), None)
+    def __init__(self, reports: Sequence[Report], first: RelayError) -> None:
+        lost = [report["jobId"] for report in reports if report["outcome"] == "deferred"]
+        super().__init__(f"an event of {len(reports)} messages has to come again: {first.message}", jobs=lost)
+        self.reports = tuple(reports)
+        self.first = first
 
 
-class Pipeline:
-    """The use case over its ports.
+@dataclass(frozen=True)
+class PublishHandler(Handler):
+    """Publishes a job; each repetition leaves the same behind. Without an ``announcer`` nobody is told."""
 
-    Args:
-        store: where artifacts go.
-        source: where responses come from.
-        deliveries: the outbox.
-        query_seconds: for one query with its retries.
-    """
+    store: ObjectStore
+    source: JobSource
+    announcer: Announces | None
+    query_seconds: float  # for one query with its retries
+    lease = 900.0  # seconds: it may decode the largest of responses
+    needs = 60.0
 
-    def __init__(
-        self, store: ObjectStore, source: JobSource, deliveries: Deliveries, *, query_seconds: float = QUERY_SECONDS
-    ) -> None:
-        self._store = store
-        self._source = source
-        self._deliveries = deliveries
-        self._query_seconds = query_seconds
+    def run(self, task: Task) -> Outcome:
+        """Publish once; given up at once is only what no time can change."""
+        try:
+            return self.publish(task)
+        except (BadInput, ResponseTooLarge) as error:
+            return Outcome.failed(error, State.DEAD)
+        except JobNotFound as error:
+            if task.event:  # MPS itself spoke of the job a moment ago
+                raise
+            return Outcome.failed(error, State.REFUSED)
 
-    def receive(self, messages: Iterable[Message], *, request_id: str, deadline: float) -> tuple[Outcome, ...]:
-        """Handle every message on its own.
+    def restart(self, task: Task, receipt: Record) -> tuple[Task, ...]:
+        """Begin the next publication of a job that was given up or lost its artifacts before it was asked for."""
+        if task.redelivery_id is not None:
+            return ()
+        again = receipt.state == State.REFUSED.value
+        again = again or (receipt.state == State.DEAD.value and iso(task.enqueued_at) > (receipt.at or ""))
+        if not again and not task.event and "artifacts" in receipt.detail:
+            again = self.store.head(artifact_key(task.job_id, MANIFEST)) is None
+        return (replace(task, series=next_series(task.series), due=task.enqueued_at, attempt=1),) if again else ()
+
+    def publish(self, task: Task) -> Outcome:
+        """Store the artifacts and return who is to be told; raise whatever service or store failed with."""
+        from shared.smarttag import analyse
+
+        response, fresh = self._response(task)
+        analysis = analyse(response, task.job_id)
+        status = JobStatus(analysis.summary.status)
+        if not status.is_final:
+            return self._progress(task, status, analysis.summary)
+        if fresh and not self.store.create(where := artifact_key(task.job_id, RESPONSE), response):
+            response, fresh = self.store.get(where), False
+            analysis = analyse(response, task.job_id)
+            status = JobStatus(analysis.summary.status)
+        summary, names = store_artifacts(self.store, response, analysis, anew=fresh)
+        warnings = len(analysis.summary.warnings)
+        return self.announce(task, status, summary, {"artifacts": names, "fresh": fresh, "warnings": warnings})
+
+    def announce(self, task: Task, status: JobStatus, summary: bytes, detail: dict[str, Any]) -> Outcome:
+        """Return the end of a publication, with the deliveries that follow from it; ``detail`` is for the receipt."""
+        detail["jobStatus"] = status.value
+        tasks: tuple[Task, ...] = ()
+        if self.announcer is not None:
+            told = self.announcer.announce(task.job_id, status, summary, task.series)
+            tasks, detail = told.tasks, detail | {"fresh": told.fresh, "event": told.event, "series": told.series}
+            detail["subscribers"] = [each.subscriber for each in tasks if each.subscriber]
+        log("job.published", jobId=task.job_id, status=status.value, warnings=detail.get("warnings"))
+        return Outcome(State.SETTLED, Record(detail=detail), tasks)
+
+    def _response(self, task: Task) -> tuple[bytes, bool]:
+        """Return the response and whether it is fresh: the first final one stored wins over asking again.
+
+        What a notification asks for first has not been stored yet, so the usual case does not look.
+        """
+        if not task.event or task.attempt > 1 or task.series != FIRST:
+            with suppress(ObjectNotFound):
+                return self.store.get(artifact_key(task.job_id, RESPONSE)), False
+        return self.source.query(task.job_id, self.query_seconds), True
+
+    def _progress(self, task: Task, status: JobStatus, summary: Summary) -> Outcome:
+        if task.event not in {"", JobStatus.SUBMITTED.value, JobStatus.PROCESSING.value}:
+            raise JobNotReady(
+                f"the notification says job {task.job_id} is {task.event}, QuerySmarttagJob still says {status.value}",
+                jobId=task.job_id,
+            )
+        return self.announce(task, status, summary.to_json(), {})
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """What functions and command line ask for; ``clock`` counts seconds since 1970."""
+
+    worker: Worker
+    dead_letters: DeadLetters
+    clock: Callable[[], float]
+
+    def receive(self, messages: Iterable[Message], *, request_id: str, seconds: float) -> list[Report]:
+        """Handle the messages of one event: all are written down before the first is worked on.
 
         Args:
             messages: what ``shared.triggers.parse`` read.
             request_id: of the invocation; it names a redelivery whose command names none.
-            deadline: seconds from now that a sweep may take.
+            seconds: from now that this may take; what they are too short for is left to the sweep.
+
+        Returns:
+            For each ``{"jobId", "outcome", "detail"}``: published, duplicate, progress, skipped, dead, poison or
+            deferred.
 
         Raises:
-            Deferred: after all were tried, if any is worth retrying.
+            Deferred: after everything else was done, if any could not be written down.
         """
-        outcomes = [outcome for message in messages for outcome in self._one(message, request_id, deadline)]
-        if any(outcome.outcome == "deferred" for outcome in outcomes):
-            raise Deferred(outcomes)
-        return tuple(outcomes)
+        read = [(message, self.task_for(message, request_id)) for message in messages]
+        errors: dict[object, RelayError] = {
+            message: error for message, _ in read if isinstance(message, Poison) and (error := self._keep(message))
+        }
+        tasks = dict.fromkeys(task for _, task in read if task is not None)
+        asked_for = [task for message, task in read if task is not None and isinstance(message, Publish)]
+        try:
+            results: Sequence[Result] = self.worker.run_now(tasks, seconds, expedite=asked_for)
+        except NotEnqueued as error:
+            results, errors = error.results, errors | dict(error.failures)
+        if any(isinstance(message, Sweep) for message, _ in read):
+            log("outbox.swept", **self.worker.sweep(seconds))
+        reports = [
+            _report(message, task, results, errors.get(task or message))
+            for message, task in read
+            if not isinstance(message, Sweep)
+        ]
+        if errors:
+            raise Deferred(reports, next(iter(errors.values())))
+        return reports
 
-    def publish(self, job_id: str, *, hint: str = "", round: str = "0") -> Published:  # noqa: A002 - the outbox's word
-        """Publish one job; ``hint`` is the state a notification named, ``round`` names a redelivery.
+    def publish(self, job_id: str, *, redeliver: bool, request_id: str, seconds: float = 60.0) -> dict[str, Any]:
+        """Publish one job now; ``redeliver`` sends again what was delivered before.
+
+        Returns:
+            ``{"jobId", "outcome", "status", "artifacts": [...], "told": [{"subscriber", "state", "detail"?}]}``;
+            only an outcome ``accepted`` where another worker is at it.
 
         Raises:
-            JobNotReady: the notification ran ahead of the service.
-            RelayError: whatever the service or the store failed with.
+            RelayError: what it failed with. Unless that is permanent the next sweeps go on trying.
         """
-        keys.check_job_id(job_id)
-        from shared.smarttag import analyse, make_artifacts
+        task = self.task(job_id, redelivery_id(request_id) if redeliver else FIRST)
+        results = self._now(task, seconds)
+        outcome = _publication(task, results)
+        if outcome.state is State.CLAIMED_ELSEWHERE:
+            return {"jobId": job_id, "outcome": "accepted"}
+        word, detail = _word(outcome, results), outcome.record.detail
+        if outcome.error is not None or word == "deferred":
+            reason = outcome.record.error or f"job {job_id} is left to the next sweep"
+            raise outcome.error or RetryableError(reason, jobId=job_id)
+        told = [_told(each) for each in results if each[0].kind is TaskKind.DELIVERY]
+        if outcome.state is State.ALREADY_ENDED:
+            told = [{"subscriber": name, "state": "duplicate"} for name in detail.get("subscribers", ())]
+        elif any(each.kind is TaskKind.FAN_OUT for each in outcome.next_tasks):
+            told = [{"subscriber": "*", "state": "waiting"}]
+        status, artifacts = detail.get("jobStatus", ""), list(detail.get("artifacts", ()))
+        return {"jobId": job_id, "outcome": word, "status": status, "artifacts": artifacts, "told": told}
 
-        response, fresh = self._response(job_id)
-        analysis = analyse(response, job_id)
-        if analysis.summary.status not in FINAL:
-            return self._progress(job_id, hint, analysis.summary, round)
-        where = keys.artifact(job_id, keys.RESPONSE)
-        if fresh and not self._store.create(where, response):
-            response = self._store.get(where)
-            analysis = analyse(response, job_id)
-        summary, artifacts = analysis.summary, make_artifacts(analysis, (keys.RESPONSE, keys.MANIFEST))
-        names = self._leave(job_id, response, artifacts)
-        told = self._deliveries.tell(job_id, summary.status, summary, round=round)
-        outcome = "published" if fresh or any(one.state != "duplicate" for one in told) else "duplicate"
-        log("job.published", jobId=job_id, status=summary.status, outcome=outcome, warnings=len(summary.warnings))
-        return Published(job_id, outcome, summary.status, names, tuple((one.subscriber, one.state) for one in told))
+    def redeliver(self, task: Task, seconds: float = 60.0) -> dict[str, str]:
+        """Make a delivery now; see ``Announcer.redelivery``."""
+        return {"jobId": task.job_id, **_told(self._now(task, seconds)[0])}
 
-    def live(self, job_id: str) -> Summary:
-        """Ask the service now and summarise its answer; nothing is stored."""
-        from shared.smarttag import summarise
+    def task(self, job_id: str, series: str = FIRST, reported_status: str = "") -> Task:
+        """Return the publication of a job as a task that is due now."""
+        now = int(self.clock() * 1000)
+        return Task(TaskKind.PUBLISH, job_id, reported_status, "", series, now, now)
 
-        return summarise(self._source.query(keys.check_job_id(job_id), self._query_seconds), job_id)
-
-    def stored(self, job_id: str, name: str) -> bytes:
-        """Return one artifact's bytes; ``ObjectNotFound`` if the job left none of that name."""
-        return self._store.get(keys.artifact(job_id, name))
-
-    def sweep(self, deadline: float) -> dict[str, int]:
-        """Work off what is due, for at most ``deadline`` seconds."""
-        return self._deliveries.sweep(self._retry, deadline)
-
-    def _retry(self, job_id: str, hint: str, round: str) -> None:  # noqa: A002 - the outbox's word
-        if round != "0" or not self._is_done(job_id, hint):
-            self.publish(job_id, hint=hint, round=round)
-
-    def _one(self, message: Message, request_id: str, deadline: float) -> Iterator[Outcome]:
+    def task_for(self, message: Message, request_id: str) -> Task | None:
+        """Return what a message asks for, if it is about a job; ``request_id`` is as for ``receive``."""
         match message:
-            case Skipped():
-                yield Outcome("", "skipped", message.reason)
-            case Poison():
-                yield self._bury(message)
-            case Sweep():
-                log("outbox.swept", **self.sweep(deadline))
             case JobChanged():
-                yield self._job(message.job_id, hint=message.state, round="0")
+                return self.task(message.job_id, FIRST, message.state if message.state in set(JobStatus) else _UNKNOWN)
             case Publish(redeliver=True):
-                yield self._job(message.job_id, hint="", round=message.request_id or request_id)
+                return self.task(message.job_id, redelivery_id(message.request_id or request_id))
             case Publish():
-                yield self._job(message.job_id, hint="", round="0")
+                return self.task(message.job_id)
+        return None
 
-    def _job(self, job_id: str, *, hint: str, round: str) -> Outcome:  # noqa: A002 - the outbox's word
-        """Owe the job, do it, strike it off; whatever could be neither done nor recorded is to be retried."""
+    def _now(self, task: Task, seconds: float) -> Sequence[Result]:
         try:
-            if round == "0" and self._is_done(job_id, hint):
-                return Outcome(job_id, "duplicate", "was published before")
-            entry = self._deliveries.owe_job(job_id, hint, round)
-            outcome = self._publish_or_bury(job_id, hint, round)
-            self._deliveries.settle_job(entry)
-        except RelayError as error:
-            log_error("job.deferred", error, level=logging.WARNING, jobId=job_id)
-            return Outcome(job_id, "deferred", error.message, error)
-        except Exception as error:  # noqa: BLE001 - a surprise in one job must not cost the others of its event
-            log_error("job.surprised", error, jobId=job_id, trace=traceback.format_tb(error.__traceback__))
-            return Outcome(job_id, "deferred", f"unexpected {type(error).__name__}; see the log")
-        return outcome
+            return self.worker.run_now([task], seconds, expedite=[task])
+        except NotEnqueued as error:
+            raise error.failures[0][1] from error
 
-    def _publish_or_bury(self, job_id: str, hint: str, round: str) -> Outcome:  # noqa: A002 - the outbox's word
-        try:
-            published = self.publish(job_id, hint=hint, round=round)
-        except PermanentError as error:
-            log_error("job.dead", error, jobId=job_id)
-            self._deliveries.dead.bury_job(job_id, error.message)
-            return Outcome(job_id, "dead", error.message)
-        return Outcome(job_id, published.outcome, f"status {published.status}")
-
-    def _bury(self, poison: Poison) -> Outcome:
+    def _keep(self, poison: Poison) -> RelayError | None:
+        """Keep a message that nobody understands; return why it could not be kept."""
         log("notification.poison", level=logging.ERROR, reason=poison.reason, bytes=len(poison.raw))
         try:
-            self._deliveries.dead.bury_notification(poison.raw, poison.reason)
+            self.dead_letters.keep_notification(poison.raw, poison.reason)
         except RelayError as error:
             log_error("notification.deferred", error)
-            return Outcome("", "deferred", f"{poison.reason}; and it could not be recorded: {error.message}", error)
-        return Outcome("", "poison", poison.reason)
-
-    def _is_done(self, job_id: str, hint: str) -> bool:
-        """Say whether nothing is left to do. Without webhooks everybody counts as told, so the manifest decides."""
-        if hint not in FINAL or not self._deliveries.told(job_id, hint):
-            return False
-        return self._store.head(keys.artifact(job_id, keys.MANIFEST)) is not None
-
-    def _response(self, job_id: str) -> tuple[bytes, bool]:
-        """Return the response and whether it is fresh: the first final one stored wins over asking again."""
-        try:
-            return self._store.get(keys.artifact(job_id, keys.RESPONSE)), False
-        except ObjectNotFound:
-            return self._source.query(job_id, self._query_seconds), True
-
-    def _progress(self, job_id: str, hint: str, summary: Summary, round: str) -> Published:  # noqa: A002 - the outbox's word
-        if hint in FINAL:
-            raise JobNotReady(
-                f"the notification says job {job_id} is {hint}, QuerySmarttagJob still says {summary.status}",
-                jobId=job_id,
-            )
-        told = self._deliveries.tell(job_id, summary.status, summary, round=round)
-        return Published(job_id, "progress", summary.status, (), tuple((one.subscriber, one.state) for one in told))
-
-    def _leave(self, job_id: str, response: bytes, artifacts: Sequence[Artifact]) -> tuple[str, ...]:
-        """Store the artifacts, the manifest last: where it stands as computed, all of them stand already."""
-        listed = list(_listed(response, artifacts))
-        manifest = orjson.dumps({"jobId": job_id, "artifacts": listed}, option=orjson.OPT_SORT_KEYS)
-        where = keys.artifact(job_id, keys.MANIFEST)
-        names = (*(str(entry["name"]) for entry in listed), keys.MANIFEST)
-        try:
-            if self._store.get(where) == manifest:
-                return names
-        except ObjectNotFound:
-            pass
-        for artifact in artifacts:
-            self._store.put(keys.artifact(job_id, artifact.name), artifact.body, artifact.content_type)
-        self._store.put(where, manifest)
-        return names
+            return error
+        return None
 
 
-def _listed(response: bytes, artifacts: Sequence[Artifact]) -> Iterator[dict[str, object]]:
-    yield _entry(keys.RESPONSE, response, "application/json")
-    for artifact in artifacts:
-        yield _entry(artifact.name, artifact.body, artifact.content_type)
+def store_artifacts(store: ObjectStore, response: bytes, analysis: Analysis, *, anew: bool) -> tuple[bytes, list[str]]:
+    """Store the artifacts, the manifest last; return summary.json and the names of all.
+
+    Unless they are made ``anew``, a manifest that stands as computed says that all of them stand already.
+    """
+    from shared.smarttag import make_artifacts
+
+    job_id = analysis.summary.jobId
+    bodies = {artifact.name: artifact.body for artifact in make_artifacts(analysis, (RESPONSE, MANIFEST))}
+    listed = [
+        {
+            "name": name,
+            "bytes": len(body),
+            "sha256": hashlib.sha256(body).hexdigest(),
+            "contentType": ARTIFACTS[name].content_type,
+        }
+        for name, body in ({RESPONSE: response} | bodies).items()
+    ]
+    manifest = orjson.dumps({"jobId": job_id, "artifacts": listed}, option=orjson.OPT_SORT_KEYS)
+    if anew or not _stands(store, artifact_key(job_id, MANIFEST), manifest):
+        for name, body in bodies.items():
+            store.put(artifact_key(job_id, name), body, ARTIFACTS[name].content_type)
+        store.put(artifact_key(job_id, MANIFEST), manifest)
+    return bodies[SUMMARY], [RESPONSE, *bodies, MANIFEST]
 
 
-def _entry(name: str, body: bytes, content_type: str) -> dict[str, object]:
-    return {"name": name, "bytes": len(body), "sha256": hashlib.sha256(body).hexdigest(), "contentType": content_type}
+def _stands(store: ObjectStore, key: str, body: bytes) -> bool:
+    try:
+        return store.get(key) == body
+    except ObjectNotFound:
+        return False
+
+
+def _publication(task: Task, results: Iterable[Result]) -> Outcome:
+    """Return what came of a job; of a publication that was begun anew, that of the new one."""
+    found = [each for about, each in results if about.kind is TaskKind.PUBLISH and about.job_id == task.job_id]
+    return next((each for each in found if each.state is not State.ALREADY_ENDED), found[0])
+
+
+def _report(message: Message, task: Task | None, results: Sequence[Result], error: RelayError | None) -> Report:
+    about = {"jobId": "" if task is None else task.job_id}
+    if error is not None:
+        return {**about, "outcome": "deferred", "detail": error.message}
+    if task is None:
+        word = "poison" if isinstance(message, Poison) else "skipped"
+        return {**about, "outcome": word, "detail": str(getattr(message, "reason", ""))}
+    outcome = _publication(task, results)
+    detail = outcome.record.error or f"status {outcome.record.detail.get('jobStatus', 'unknown')}"
+    return {**about, "outcome": _word(outcome, results), "detail": detail}
+
+
+def _word(outcome: Outcome, results: Iterable[Result]) -> str:
+    """Return the word for what became of a publication."""
+    if outcome.state in {State.DEAD, State.REFUSED}:
+        return "dead"
+    if _TOLD.get(outcome.state) == "waiting":
+        return "deferred"
+    status = outcome.record.detail.get("jobStatus")
+    if status is not None and not JobStatus(status).is_final:
+        return "progress"
+    told = (each for task, each in results if task in outcome.next_tasks)
+    news = outcome.record.detail.get("fresh") or any(_TOLD.get(each.state) != "duplicate" for each in told)
+    return "published" if outcome.state is State.SETTLED and news else "duplicate"
+
+
+def _told(result: Result) -> dict[str, str]:
+    task, outcome = result
+    told = {"subscriber": task.subscriber, "state": _TOLD.get(outcome.state, outcome.state.value)}
+    return told | ({"detail": outcome.record.error} if outcome.record.error else {})

@@ -31,7 +31,7 @@ from typing import Any
 import orjson
 
 from shared.errors import BadInput
-from shared.keys import check_job_id
+from shared.jobs import check_job_id
 
 _DEPTH = 24  # steps; a destination event around an array of CloudEvents of Base64 takes 8
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")

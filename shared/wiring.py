@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -14,20 +15,30 @@ from uuid import uuid4
 from shared import logs
 from shared.credentials import Credentials
 from shared.errors import BadInput, BadSettings, ObjectNotFound, SubscribersBroken
-from shared.publishing import Deferred, Outcome, Pipeline
+from shared.jobs import artifact_key
+from shared.outbox.dead_letters import DeadLetters
+from shared.outbox.outbox import Outbox
+from shared.outbox.task import FIRST, TaskKind, redelivery_id
+from shared.outbox.worker import Handlers, Worker
+from shared.publishing import Deferred, Publisher, PublishHandler, Report
 from shared.settings import Location, Settings
+from shared.storage.retrying import RetryingStore
 from shared.triggers import Publish, Sweep, parse
 
 if TYPE_CHECKING:
     from shared.invoker import Invoker
+    from shared.mps.client import MpsClient
     from shared.smarttag.model import Summary
     from shared.storage import ObjectStore
     from shared.webhooks.address_guard import AddressGuard
-    from shared.webhooks.announce import Deliveries
+    from shared.webhooks.announcer import Announcer
+    from shared.webhooks.endpoint_health import EndpointHealth
     from shared.webhooks.sender import Sender
+    from shared.webhooks.stored_event import StoredEvents
+    from shared.webhooks.subscriber_cache import SubscriberCache
     from shared.webhooks.subscribers import Subscribers
 
-_SWEEP_SHARE = 0.9  # of the function's time limit; the rest is for finishing what was begun
+_SHARE = 0.9  # of the function's time limit; the rest is for ending what was begun
 _relays: dict[Settings, Relay] = {}
 _lock = threading.Lock()
 
@@ -40,7 +51,10 @@ def relay(env: Mapping[str, str], context: object = None) -> Relay:
     """
     settings = Settings.from_env(env)
     with _lock:
-        found = _relays.get(settings) or _relays.setdefault(settings, Relay(settings))
+        found = _relays.get(settings)
+        if found is None:
+            logs.set_up(settings.log_level)
+            found = _relays[settings] = Relay(settings)
     found.begin(env, context)
     return found
 
@@ -51,6 +65,8 @@ class Relay:
     Methods may be called from several threads at once. Each builds only what it needs.
     """
 
+    query_seconds = 40.0  # for one QuerySmarttagJob with its retries; the service itself answers within one
+
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._env: Mapping[str, str] = {}
@@ -60,53 +76,53 @@ class Relay:
         """Start an invocation: credentials and ``env:`` secrets are read from these from now on."""
         self._env, self._context = env, context
 
-    def handle(self, event: bytes, *, request_id: str, seconds: float) -> tuple[Outcome, ...]:
-        """Handle one trigger event within a function that may run for ``seconds``; see ``Pipeline.receive``."""
-        return self.pipeline.receive(parse(event), request_id=request_id, deadline=seconds * _SWEEP_SHARE)
+    def handle(self, event: bytes, *, request_id: str, seconds: float) -> list[Report]:
+        """Handle one trigger event within a function that may run for ``seconds``; see ``Publisher.receive``."""
+        return self.publisher.receive(parse(event), request_id=request_id, seconds=seconds * _SHARE)
 
     def publish(self, job_id: str, *, redeliver: bool, request_id: str) -> dict[str, Any]:
-        """Publish one job now; ``redeliver`` sends again what was delivered before."""
-        return self.pipeline.publish(job_id, round=request_id if redeliver else "0").to_dict()
-
-    def hand_off(self, job_id: str, *, redeliver: bool, request_id: str) -> bool:
-        """Hand one publication to the event function; False where ``HANDOFF`` is inline."""
+        """Publish one job now, or hand it to the event function; see ``Publisher.publish``."""
         target = self.settings.handoff
         if target is None:
-            return False
+            return self.publisher.publish(job_id, redeliver=redeliver, request_id=request_id)
         name = sha256(request_id.encode()).hexdigest()[:32]
         event = Publish(job_id, redeliver=redeliver, request_id=name).to_event()
         self.invoker.hand_off(target, event, f"publish-{job_id}-{name[:16]}")
-        return True
+        return {"jobId": job_id, "outcome": "accepted"}
 
-    def owe(self, job_id: str, *, redeliver: bool, request_id: str) -> None:
+    def enqueue(self, job_id: str, *, redeliver: bool, request_id: str) -> None:
         """Leave the publication to the next sweep."""
-        self.outbox.owe_job(job_id, "", request_id if redeliver else "0", wait=0.0)
-
-    def stored_summary(self, job_id: str) -> bytes:
-        """Return summary.json; ``ObjectNotFound`` before the job was published."""
-        return self.pipeline.stored(job_id, "summary.json")
+        self.outbox.enqueue(self.publisher.task(job_id, redelivery_id(request_id) if redeliver else FIRST))
 
     def stored(self, job_id: str, name: str) -> bytes:
         """Return one artifact; ``ObjectNotFound`` if the job left none of that name."""
-        return self.pipeline.stored(job_id, name)
+        return self.store.get(artifact_key(job_id, name))
 
     def live(self, job_id: str) -> Summary:
         """Ask MPS now; nothing is stored."""
-        return self.pipeline.live(job_id)
+        from shared.smarttag import summarise
+
+        return summarise(self.source.query(job_id, self.query_seconds), job_id)
 
     def deliveries(self, job_id: str) -> list[dict[str, Any]]:
         """Return every subscriber's state, attempts and next try."""
-        return self.outbox.state(job_id)
+        from shared.webhooks.history import deliveries_of
+
+        return deliveries_of(self.store, job_id)
 
     def redeliver(self, job_id: str, subscriber_id: str, *, request_id: str) -> dict[str, Any]:
         """Send to one subscriber again, with the same id and body."""
-        (told,) = self.outbox.redeliver(job_id, subscriber_id, request_id)
-        return {"jobId": job_id, **told.to_dict()}
+        if self._subscriber_cache is None:
+            raise ObjectNotFound("webhooks are off: set SUBSCRIBERS_URL", jobId=job_id)
+        from shared.webhooks.stored_event import StoredEvents
+
+        announcer = self._announcer(self._health(), StoredEvents(self._retrying))
+        return self.publisher.redeliver(announcer.redelivery(job_id, subscriber_id, request_id))
 
     def accept(self, message: bytes) -> list[dict[str, Any]]:
         """Handle a pushed notification as the event function would, or hand it to that: a topic waits five seconds.
 
-        Why a job is dead stays in the log: whoever may notify need not know our buckets.
+        Why a job is not published stays in the log: whoever may notify need not know our buckets.
 
         Raises:
             BadInput: it holds a command or a timer's event: whoever may notify may not redeliver or sweep.
@@ -121,19 +137,16 @@ class Relay:
             self.invoker.hand_off(target, message, f"notified-{uuid4().hex}")
             return [{"jobId": getattr(each, "job_id", ""), "outcome": "accepted"} for each in messages]
         try:
-            outcomes = self.handle(message, request_id="push", seconds=60)
+            reports = self.handle(message, request_id="push", seconds=60)
         except Deferred as error:
-            raise error.first or error from error
-        return [(replace(each, detail="") if each.outcome == "dead" else each).to_dict() for each in outcomes]
+            raise error.first from error
+        return [{name: report[name] for name in ("jobId", "outcome")} for report in reports]
 
     @cached_property
-    def pipeline(self) -> Pipeline:
+    def publisher(self) -> Publisher:
         """The use case."""
-        from shared.mps.client import MpsClient
-
-        chosen = self.settings
-        source = MpsClient(chosen.mps_endpoint, chosen.mps_region, self._credentials, chosen.max_result_bytes)
-        return Pipeline(self.store, source, self.outbox)
+        worker = Worker(self.outbox, self._handlers)
+        return Publisher(worker, self.dead_letters, time.time)
 
     @cached_property
     def store(self) -> ObjectStore:
@@ -141,14 +154,60 @@ class Relay:
         return self._open(self.settings.output, "OUTPUT_URL")
 
     @cached_property
-    def outbox(self) -> Deliveries:
-        """What is owed to whom."""
-        from shared.webhooks.announce import Deliveries
+    def outbox(self) -> Outbox:
+        """What is to be done."""
+        return Outbox(self._retrying, time.time, random.Random())
 
-        url = _url(self.settings.output)
-        if self.settings.subscribers is None:
-            return Deliveries(self.store, url, None, None)
-        return Deliveries(self.store, url, self._subscribers, self._sender)
+    @cached_property
+    def dead_letters(self) -> DeadLetters:
+        """What was given up."""
+        return DeadLetters(self.outbox)
+
+    def _handlers(self) -> Handlers:
+        """Return the handler of each kind of task; without subscribers whatever is about them waits."""
+        if self._subscriber_cache is None:
+            return {TaskKind.PUBLISH: PublishHandler(self.store, self.source, None, self.query_seconds)}
+        from shared.webhooks.announcer import FanOutHandler
+        from shared.webhooks.delivery_handler import DeliveryHandler
+        from shared.webhooks.stored_event import StoredEvents
+
+        cache, health, events = self._subscriber_cache, self._health(), StoredEvents(self._retrying)
+        announcer = self._announcer(health, events)
+        return {
+            TaskKind.PUBLISH: PublishHandler(self.store, self.source, announcer, self.query_seconds),
+            TaskKind.FAN_OUT: FanOutHandler(announcer),
+            TaskKind.DELIVERY: DeliveryHandler(events, cache, health, self._sender, time.time),
+        }
+
+    def _announcer(self, health: EndpointHealth, events: StoredEvents) -> Announcer:
+        from shared.webhooks.announcer import Announcer
+
+        if self._subscriber_cache is None:
+            raise BadSettings("SUBSCRIBERS_URL is not set", settings=["SUBSCRIBERS_URL"])
+        return Announcer(events, self._subscriber_cache, health, _url(self.settings.output), time.time)
+
+    def _health(self) -> EndpointHealth:
+        from shared.webhooks.endpoint_health import EndpointHealth
+
+        return EndpointHealth(self.store, time.time)
+
+    @cached_property
+    def _retrying(self) -> RetryingStore:
+        return RetryingStore(self.store)
+
+    @cached_property
+    def source(self) -> MpsClient:
+        """Where responses come from."""
+        from shared.mps.client import MpsClient
+
+        chosen = self.settings
+        return MpsClient(chosen.mps_endpoint, chosen.mps_region, self._credentials, chosen.max_result_bytes)
+
+    @cached_property
+    def _subscriber_cache(self) -> SubscriberCache | None:
+        from shared.webhooks.subscriber_cache import SubscriberCache
+
+        return None if self.settings.subscribers is None else SubscriberCache(self._subscribers, time.time)
 
     @cached_property
     def invoker(self) -> Invoker:

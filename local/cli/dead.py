@@ -13,7 +13,7 @@ from rich.table import Column, Table
 
 from shared.errors import BadInput, PermanentError
 from shared.outbox.dead_letters import DeadLetters
-from shared.triggers import JobChanged, Poison, Publish, parse
+from shared.triggers import Poison, parse
 from shared.wiring import relay
 
 app = typer.Typer(help="Deliveries, jobs and messages that were given up.", no_args_is_help=True)
@@ -67,7 +67,7 @@ def replay(
     every: Annotated[bool, typer.Option("--all", help="Replay all of them.")] = False,  # noqa: FBT002 - typer's way to a flag
     as_json: AsJson = False,  # noqa: FBT002 - typer's way to a flag
 ) -> None:
-    """Owe dead letters again: the next sweep sends them, with the same id and body as before."""
+    """Enqueue dead letters again: the next sweep sends them, with the same id and body as before."""
     if every == bool(names):
         raise typer.BadParameter("name dead letters, or say --all")
     dead = _dead()
@@ -75,33 +75,34 @@ def replay(
     failed: dict[str, PermanentError] = {}  # one that cannot be replayed must not keep back those after it
     for name in chosen:
         try:
-            dead.replay(name, lambda raw: _again(dead, raw))
+            dead.replay(name, _again)
         except PermanentError as error:
             failed[name] = error
             continue
         if not as_json:
-            print(f"owed again: {name}")
+            print(f"enqueued again: {name}")
     if as_json:
-        print(json.dumps({"owed": [name for name in chosen if name not in failed]}))
+        print(json.dumps({"enqueued": [name for name in chosen if name not in failed]}))
     for name, reason in failed.items():
         print(f"smarttag: {name}: {reason}", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
 
 
-def _again(dead: DeadLetters, raw: bytes) -> None:
-    """Read a message anew; owe the jobs it is about."""
+def _again(raw: bytes) -> None:
+    """Read a message anew; enqueue the jobs it is about."""
     messages = parse(raw)
     for message in messages:
         if isinstance(message, Poison):
             raise BadInput(f"the message is still not understood ({message.reason}); correct its sender")
+    at_hand = relay(os.environ)
     for message in messages:
-        if isinstance(message, JobChanged | Publish):
-            dead.owe_job(message.job_id, getattr(message, "state", ""), wait=0)
+        if (task := at_hand.publisher.task_for(message, "replay")) is not None:
+            at_hand.outbox.enqueue(task)
 
 
 def _dead() -> DeadLetters:
-    return relay(os.environ).outbox.dead
+    return relay(os.environ).dead_letters
 
 
 def _escape(text: str) -> str:

@@ -27,10 +27,6 @@ class ProblemType(NamedTuple):
     retry_after: int | None = None
 
 
-class Busy(errors.RetryableError):
-    """This instance is at its own limit of concurrent work."""
-
-
 _WAIT = "Repeat the request after the time in Retry-After."
 MALFORMED = ProblemType(400, "malformed-request", "Malformed request", "Compare the request with /openapi.json.")
 UNAUTHORIZED = ProblemType(401, "unauthorized", "No valid token", "Send the header Authorization: Bearer TOKEN.")
@@ -66,7 +62,6 @@ BY_ERROR: dict[type[errors.RelayError], ProblemType] = {
         502, "result-too-large", "The job's result is too large", "Ask the operator to raise MAX_RESULT_BYTES."
     ),
     errors.PermanentError: ProblemType(502, "refused", "Rejected by a cloud service", "The operator's log says why."),
-    Busy: ProblemType(503, "busy", "Too much is in flight", _WAIT, 2),
     errors.JobNotReady: ProblemType(503, "job-not-ready", "MPS does not report the new state yet", _WAIT, 5),
     errors.SubscribersBroken: ProblemType(
         503, "subscribers-broken", "The list of subscribers is unreadable", "Ask the operator to repair it.", 60

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,46 +14,25 @@ from urllib.parse import quote
 import orjson
 from werkzeug.wrappers import Request, Response
 
-from shared import keys
-from shared.errors import BadInput, ObjectNotFound
+from shared.errors import BadInput, ObjectNotFound, RelayError
 from shared.http import problems
-from shared.http.bulk import Bulk
-from shared.http.limits import Limiter
 from shared.http.problems import MALFORMED, MEDIA, Problem
 from shared.http.push import PushVerifier
 from shared.http.represent import REVALIDATE, answer
 from shared.http.service import Service
 from shared.http.tokens import TokenAuth
+from shared.jobs import ARTIFACTS, JOB_ID_RULE, REPORT, SUMMARY, JobStatus, is_job_id
 from shared.logs import log_error
+from shared.outbox.partitions import side_by_side
 
-PATIENCE = 2.0  # seconds a single request waits for its turn to query
 POLL_SECONDS = 15
 MAX_JOBS = 1000
+IMMUTABLE = "private, max-age=86400, immutable"
 _SUBSCRIBER = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_JOB_ID = "1 to 64 characters of A-Z, a-z, 0-9, _ and -"
 _PATH_SAFE = "/:@!$&'()*+,;=-._~"
 _JSON = "application/json"
 
 
-class ArtifactPolicy(NamedTuple):
-    """How an artifact is served."""
-
-    content_type: str
-    inline: bool  # in the browser, rather than saved
-    cache: str = REVALIDATE
-
-
-ARTIFACTS = {
-    "summary.json": ArtifactPolicy(_JSON, inline=True),
-    "report.html": ArtifactPolicy("text/html; charset=utf-8", inline=True),
-    "subtitles.vtt": ArtifactPolicy("text/vtt; charset=utf-8", inline=False),
-    "subtitles.srt": ArtifactPolicy("application/x-subrip; charset=utf-8", inline=False),
-    "transcript.txt": ArtifactPolicy("text/plain; charset=utf-8", inline=False),
-    "timeline.ndjson": ArtifactPolicy("application/x-ndjson", inline=False),
-    # the first final response stored is never replaced
-    "response.json": ArtifactPolicy(_JSON, inline=False, cache="private, max-age=86400, immutable"),
-    "manifest.json": ArtifactPolicy(_JSON, inline=True),
-}
 _REPORT_HEADERS = {
     # The report is one file without scripts; whatever got into it reaches neither the network nor this origin.
     "Content-Security-Policy": (
@@ -71,8 +51,6 @@ class Dependencies:
     service_for: Callable[[Any], Service]
     token_auth: TokenAuth
     push: PushVerifier = field(default_factory=PushVerifier)
-    limiter: Limiter = field(default_factory=Limiter)
-    bulk: Bulk = field(default_factory=Bulk)
 
 
 @dataclass
@@ -98,8 +76,8 @@ class RequestContext:
     @cached_property
     def job_id(self) -> str:
         """The job in the path; ``Problem`` 400 unless it is well-formed."""
-        if not _is_job_id(self.args["jobId"]):
-            raise Problem(MALFORMED, f"A job ID must be {_JOB_ID}.")
+        if not is_job_id(self.args["jobId"]):
+            raise Problem(MALFORMED, f"A job ID must be {JOB_ID_RULE}.")
         return self.args["jobId"]
 
     def flag(self, name: str) -> bool:
@@ -148,12 +126,11 @@ def get_job(context: RequestContext) -> Response:
     job_id, fresh = context.job_id, context.flag("fresh")
     if not fresh:
         try:
-            return answer(context.request, context.service.stored_summary(job_id), cache=REVALIDATE)
+            return answer(context.request, context.service.stored(job_id, SUMMARY), cache=REVALIDATE)
         except ObjectNotFound:
             pass
-    with context.dependencies.limiter.slot(PATIENCE):
-        summary = context.service.live(job_id)
-    if summary.status in {"Submitted", "Processing"}:
+    summary = context.service.live(job_id)
+    if not JobStatus(summary.status).is_final:
         return answer(context.request, summary.to_json(), status=202, headers={"Retry-After": str(POLL_SECONDS)})
     return answer(context.request, summary.to_json(), cache=REVALIDATE)
 
@@ -166,42 +143,43 @@ def get_artifact(context: RequestContext) -> Response:
         raise Problem(problems.NO_ROUTE, f"The artifact must be one of {', '.join(ARTIFACTS)}.")
     body = context.service.stored(job_id, name)
     disposition = f'{"inline" if policy.inline else "attachment"}; filename="{job_id}-{name}"'
-    headers = {"Content-Disposition": disposition} | (_REPORT_HEADERS if name == "report.html" else {})
-    return answer(context.request, body, policy.content_type, cache=policy.cache, headers=headers)
+    headers = {"Content-Disposition": disposition} | (_REPORT_HEADERS if name == REPORT else {})
+    cache = IMMUTABLE if policy.immutable else REVALIDATE
+    return answer(context.request, body, policy.content_type, cache=cache, headers=headers)
 
 
 def publish(context: RequestContext) -> Response:
     """Publish one job here, or hand it off."""
     job_id, redeliver = context.job_id, context.body("redeliver").get("redeliver", False)
-    done = _publish(context, job_id, PATIENCE, redeliver=redeliver)
+    done = context.service.publish(job_id, redeliver=redeliver, request_id=context.redelivery_id)
     if done["outcome"] == "accepted":
         return context.json(done, 202, location=f"/jobs/{job_id}", retry_after=str(POLL_SECONDS))
     return context.json(done)
 
 
 def publish_many(context: RequestContext) -> Response:
-    """Publish up to 1,000 jobs; every one of them is answered, and what time was too short for waits for a sweep."""
+    """Enqueue up to 1,000 jobs for the next sweep; every one of them is answered."""
     body = context.body("jobIds", "redeliver")
     job_ids, redeliver = body.get("jobIds"), body.get("redeliver", False)
     if not isinstance(job_ids, list) or not 1 <= len(job_ids) <= MAX_JOBS:
         raise Problem(MALFORMED, f'Send {{"jobIds": [...]}} with 1 to {MAX_JOBS} job IDs.')
     for index, job_id in enumerate(job_ids):
-        if not isinstance(job_id, str) or not _is_job_id(job_id):
-            raise Problem(MALFORMED, f"jobIds[{index}] must be {_JOB_ID}.")
+        if not isinstance(job_id, str) or not is_job_id(job_id):
+            raise Problem(MALFORMED, f"jobIds[{index}] must be {JOB_ID_RULE}.")
     service = context.service  # made once, here, not by the first of many threads
 
-    def now(job_id: str, left: float) -> dict[str, Any]:
-        return _publish(context, job_id, left, redeliver=redeliver)
-
-    def later(job_id: str) -> dict[str, Any]:
-        service.owe(job_id, redeliver=redeliver, request_id=context.redelivery_id)
+    def enqueue(job_id: str) -> dict[str, Any]:
+        try:
+            service.enqueue(job_id, redeliver=redeliver, request_id=context.redelivery_id)
+        except RelayError as error:
+            log_error("http.job.failed", error, level=problems.level_of(error), jobId=job_id)
+            return {"jobId": job_id, "outcome": "failed", "problem": problems.document(error, context.request_id)}
         return {"jobId": job_id, "outcome": "accepted"}
 
-    done = context.dependencies.bulk.run(job_ids, now, later)
-    results = [_result(context, job_id, found) for job_id, found in done.items()]
-    outcomes = [str(result["outcome"]) for result in results]
-    counts = {outcome: outcomes.count(outcome) for outcome in sorted(set(outcomes))}
-    return context.json({"results": results, "counts": counts}, 202 if "accepted" in counts else 200)
+    unique = dict.fromkeys(job_ids)
+    results = {str(done["jobId"]): done for done in side_by_side([(name, name) for name in unique], enqueue)}
+    counts = Counter(str(done["outcome"]) for done in results.values())
+    return context.json({"results": [results[name] for name in unique], "counts": dict(sorted(counts.items()))}, 202)
 
 
 def get_deliveries(context: RequestContext) -> Response:
@@ -229,32 +207,10 @@ def notify(context: RequestContext) -> Response:
         target = quote(request.path, safe=_PATH_SAFE) + (f"?{query}" if query else "")
         context.dependencies.push.check(request.method, target, headers, body)
     try:
-        with context.dependencies.limiter.slot(PATIENCE):
-            return context.json({"results": context.service.accept(body)})
+        return context.json({"results": context.service.accept(body)})
     except BadInput:
         detail = "Only notifications are taken in here; to publish a job, POST /jobs/{jobId}/publish."
         raise Problem(MALFORMED, detail) from None
-
-
-def _publish(context: RequestContext, job_id: str, patience: float, *, redeliver: bool) -> dict[str, Any]:
-    if context.service.hand_off(job_id, redeliver=redeliver, request_id=context.redelivery_id):
-        return {"jobId": job_id, "outcome": "accepted"}
-    with context.dependencies.limiter.slot(patience):
-        return context.service.publish(job_id, redeliver=redeliver, request_id=context.redelivery_id)
-
-
-def _result(context: RequestContext, job_id: str, found: dict[str, Any] | Exception) -> dict[str, Any]:
-    if not isinstance(found, Exception):
-        return found
-    log_error("http.job.failed", found, level=problems.level_of(found), jobId=job_id)
-    return {"jobId": job_id, "outcome": "failed", "problem": problems.document(found, context.request_id)}
-
-
-def _is_job_id(text: str) -> bool:
-    try:
-        return bool(keys.check_job_id(text))
-    except BadInput:
-        return False
 
 
 class Route(NamedTuple):

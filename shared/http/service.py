@@ -12,22 +12,15 @@ class Service(Protocol):
     """The use cases behind the routes. Methods are called from several threads at once and raise ``RelayError``."""
 
     def publish(self, job_id: str, *, redeliver: bool, request_id: str) -> dict[str, Any]:
-        """Publish here and now: ``{"jobId", "outcome", "status", "artifacts": [...], "told": [...]}``.
+        """Publish now: ``{"jobId", "outcome", "status", "artifacts": [...], "told": [...]}``.
 
-        ``request_id`` names the redelivery (any text): the same one never sends twice.
+        Where somebody else does it, all that is said is the outcome ``accepted``. ``request_id`` names the redelivery
+        (any text): the same one never sends twice.
         """
         ...
 
-    def hand_off(self, job_id: str, *, redeliver: bool, request_id: str) -> bool:
-        """Hand the publication to the event function; False where ``HANDOFF`` is ``inline`` and nothing was done."""
-        ...
-
-    def owe(self, job_id: str, *, redeliver: bool, request_id: str) -> None:
+    def enqueue(self, job_id: str, *, redeliver: bool, request_id: str) -> None:
         """Leave the publication to the sweeps, which try it until it is done or given up; as ``publish`` otherwise."""
-        ...
-
-    def stored_summary(self, job_id: str) -> bytes:
-        """Return summary.json; ``ObjectNotFound`` if the job has not been published."""
         ...
 
     def stored(self, job_id: str, name: str) -> bytes:

@@ -19,7 +19,7 @@ from typing import Any
 from shared import __version__
 from shared.credentials import Credentials
 from shared.errors import RelayError, ResponseTooLarge, RetryableError, TimedOut, Unavailable
-from shared.keys import check_job_id
+from shared.jobs import check_job_id
 from shared.mps.errors import check_answer, explain_refusal
 
 _CONNECT = 5.0  # seconds to connect at most

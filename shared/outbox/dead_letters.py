@@ -3,90 +3,87 @@
 from __future__ import annotations
 
 import hashlib
-import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
-from shared import keys
 from shared.errors import ObjectNotFound
-from shared.keys import DELIVERY, PUBLISH, Owed
-from shared.outbox.outbox import Outbox, iso, surely
-from shared.storage import ObjectStore
-from shared.webhooks import payload
+from shared.outbox.outbox import Outbox
+from shared.outbox.records import SCHEMA_VERSION, check_version, iso
+from shared.outbox.task import DEAD, FIRST, Task, TaskKind, redelivery_id
 
 
+@dataclass(frozen=True)
 class DeadLetters:
-    """Buries, shows and replays. The name of a dead letter is its key below ``dead/`` without the suffix.
+    """Shows and replays. The name of a dead letter is its key below ``dead/`` without the suffix.
 
-    What is replayed is owed again, so a replay is as durable as a first delivery.
+    What is replayed is enqueued again, so a replay is as durable as a first delivery.
     """
 
-    def __init__(self, store: ObjectStore, outbox: Outbox) -> None:
-        self._store = store
-        self._outbox = outbox
+    outbox: Outbox
 
-    def bury_job(self, job_id: str, reason: str) -> None:
-        """Keep a job that cannot be published."""
-        facts = {"kind": PUBLISH, "jobId": job_id, "reason": reason, "deadAt": iso(self._outbox.now())}
-        surely(lambda: self._store.put(keys.dead_job(job_id), orjson.dumps(facts)))
-
-    def bury_notification(self, raw: bytes, reason: str) -> None:
-        """Keep a message as it came; burying it again changes nothing."""
+    def keep_notification(self, raw: bytes, reason: str) -> None:
+        """Keep a message as it came; keeping it again changes nothing."""
         digest = hashlib.sha256(raw).hexdigest()
-        raw_key = keys.dead_notification(digest, "raw")
-        surely(lambda: self._store.create(raw_key, raw, "application/octet-stream"))
-        facts = {"kind": "notification", "reason": reason, "bytes": len(raw), "deadAt": iso(self._outbox.now())}
-        self._outbox.fix(keys.dead_notification(digest, "json"), facts)
+        self.outbox.store.create(f"{DEAD}notifications/{digest}.raw", raw, "application/octet-stream")
+        letter = {
+            "version": SCHEMA_VERSION,
+            "kind": "notification",
+            "reason": reason,
+            "bytes": len(raw),
+            "deadAt": iso(self.outbox.now()),
+        }
+        self.outbox.create_json(f"{DEAD}notifications/{digest}.json", letter)
 
     def names(self) -> Iterator[str]:
         """Yield the names of all dead letters."""
-        for key in self._store.list(keys.DEAD):
+        for key in self.outbox.store.list(DEAD):
             if key.endswith(".json"):
-                yield key.removeprefix(keys.DEAD).removesuffix(".json")
+                yield key.removeprefix(DEAD).removesuffix(".json")
 
     def show(self, name: str) -> dict[str, Any]:
         """Return all that is known of one; ``ObjectNotFound`` if there is none of that name."""
-        facts = self._outbox.find(f"{keys.DEAD}{name}.json")
-        if facts is None:
+        letter = self.outbox.read_json(f"{DEAD}{name}.json")
+        if letter is None:
             raise ObjectNotFound(f"there is no dead letter {name[:200]!a}; smarttag dead list shows what there is")
-        return facts
+        return letter
 
     def raw(self, name: str) -> bytes:
         """Return a poison message as it came."""
-        return self._store.get(f"{keys.DEAD}{name}.raw")
+        return self.outbox.store.get(f"{DEAD}{name}.raw")
 
     def replay(self, name: str, notify: Callable[[bytes], None]) -> None:
-        """Owe it again, and bury it no longer; if it fails again, it will be a new dead letter.
+        """Enqueue it again and remove the letter; if it fails again, that will be a letter of another name.
 
-        A delivery is due at the next sweep. A job is due in five minutes, when this letter is surely gone: the next one
-        would lie under the same name.
+        A delivery is sent with its id and body of old, as a redelivery; the same letter always names the same one, so
+        that nothing happens twice if this is interrupted and repeated. A job becomes its next publication. ``notify``
+        handles a poison message anew, now that the software or the world has changed, or raises.
 
-        A delivery is sent with its id and body of old, in a new round; the same dead letter always names the same
-        round, so that nothing happens twice if this is interrupted and repeated. ``notify`` handles a poison message
-        anew, now that the software or the world has changed, or raises. ``ObjectNotFound``: there is no such letter.
+        Raises:
+            ObjectNotFound: there is no such letter.
+            NewerRecord: a newer version of this software wrote it.
         """
-        facts = self.show(name)
-        if facts["kind"] == DELIVERY:
-            now = self._outbox.now()
-            round_ = keys.round_name(f"{name} {facts['deadAt']}")
-            self._outbox.owe(Owed(DELIVERY, facts["jobId"], facts["event"], facts["subscriber"], round_, now, now))
-        elif facts["kind"] == PUBLISH:
-            self.owe_job(facts["jobId"], facts.get("event", ""), wait=300)
-        else:
+        letter = self.show(name)
+        check_version(letter)
+        if letter["kind"] == "notification":
             notify(self.raw(name))
+        else:
+            self.outbox.enqueue(self._again(name, letter))
         for suffix in ("json", "raw"):
-            self._store.delete(f"{keys.DEAD}{name}.{suffix}")
+            self.outbox.store.delete(f"{DEAD}{name}.{suffix}")
 
-    def owe_job(self, job_id: str, hint: str, wait: float, round_: str = "0") -> Owed:
-        """Owe the publication of a job in ``wait`` seconds; return the entry.
+    def _again(self, name: str, letter: dict[str, Any]) -> Task:
+        now, event = self.outbox.now(), letter.get("event", "")
+        again = redelivery_id(f"{name} {letter['deadAt']}")
+        if letter["kind"] == TaskKind.DELIVERY:
+            return Task(TaskKind.DELIVERY, letter["jobId"], event, letter["subscriber"], again, now, now)
+        series = letter.get("series", FIRST)
+        redelivered = str(letter.get("round", series)).startswith("r")
+        return Task(
+            TaskKind.PUBLISH, letter["jobId"], event, "", again if redelivered else next_series(series), now, now
+        )
 
-        Every notification is owed for itself; a redelivery is the same however often it is asked for.
-        """
-        now = self._outbox.now()
-        known = hint if hint in payload.NAMES else ""
-        chain = uuid.uuid4().hex[:16] if round_ == "0" else keys.round_name(round_)
-        owed = Owed(PUBLISH, keys.check_job_id(job_id), known, "", chain, now, now + int(wait * 1000))
-        self._outbox.owe(owed)
-        return owed
+
+def next_series(series: str) -> str:
+    """Return the series after one that was given up."""
+    return str(int(series) + 1) if series.isdigit() and series != FIRST and len(series) < 16 else "2"  # noqa: PLR2004 - a nonce has 16

@@ -1,198 +1,208 @@
-"""What is owed is written down before it is tried, and struck off by a receipt: docs/decisions/0001-outbox.md.
+"""A task is written down before it is tried, and removed once a receipt says how it ended: docs/outbox.md.
 
-Nothing here knows what is owed: an attempt is a function that returns a ``Verdict``. Every step may fail, be repeated,
-or be the last thing its worker does.
+Nothing here knows what a task is for: that is its handler's. Every step may fail, be repeated, or be the last thing
+its worker does.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-import time
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 import orjson
 
-from shared import keys
-from shared.errors import ObjectNotFound, RelayError, RetryableError
-from shared.keys import Owed
-from shared.logs import log_error
+from shared.errors import ObjectNotFound, RelayError
+from shared.logs import log, log_error
+from shared.outbox.outcome import Outcome, State
+from shared.outbox.partitions import side_by_side
+from shared.outbox.records import SCHEMA_VERSION, AttemptKind, Claim, Record, iso
+from shared.outbox.schedule import next_due
+from shared.outbox.task import OUTBOX, Task, parse_key
 from shared.storage import ObjectStore
 
-# Seconds from one attempt to the next; 75:36 h in all, before jitter.
-SCHEDULE = (60, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400)
-JITTER = 0.2
-GIVE_UP = 96 * 3600.0  # seconds since it was owed, however far Retry-After or a breaker has postponed it
-LEASE = 120.0  # seconds; eight times the deadline of an attempt
-LONGEST_HINT = 86400.0  # seconds that Retry-After may postpone
-_TRIES = 3  # of one store operation, for a lost answer; the adapters themselves wait and retry as well
+_LOST = Record(
+    kind=AttemptKind.LOST, error="the worker that made this attempt ended before it could say what came of it"
+)
 
-_T = TypeVar("_T")
+
+class Handler:
+    """Does the tasks of one kind.
+
+    ``lease``: seconds after which a worker that has not said what came of an attempt counts as dead. ``needs``: seconds
+    that must be left to begin one.
+    """
+
+    lease: float
+    needs: float
+
+    def suspended(self, task: Task) -> str:  # noqa: ARG002 - for those that look
+        """Return why the task is to be left alone for now, uncounted; empty if it is not."""
+        return ""
+
+    def run(self, task: Task) -> Outcome:
+        """Make the attempt; a ``RelayError`` is a failed one. ``CLAIMED_ELSEWHERE``: it would have come too late."""
+        raise NotImplementedError
+
+    def recorded(self, task: Task, outcome: Outcome) -> None:
+        """Take notice of what was recorded."""
+
+    def restart(self, task: Task, receipt: Record) -> tuple[Task, ...]:  # noqa: ARG002 - as above
+        """Return what to do instead of a task that had ended before it was asked for; by default nothing."""
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What came of an attempt.
+class Claimed:
+    """The right to make an attempt, since ``begun`` on this worker's clock."""
 
-    ``state``: again, or its end: delivered, gone, skipped, dead, told, settled; or there was none: done (it had ended
-    before), busy (another worker makes it), held (not now).
-    """
-
-    state: str
-    record: dict[str, Any] = field(default_factory=dict)
-    retry_after: float | None = None
+    task: Task
+    begun: float
+    lease: float
 
 
+@dataclass(frozen=True)
 class Outbox:
-    """The protocol over a store. ``clock`` counts seconds since 1970, and workers' clocks may disagree."""
+    """The protocol over a store."""
 
-    def __init__(self, store: ObjectStore, clock: Callable[[], float], rng: random.Random) -> None:
-        self._store = store
-        self._clock = clock
-        self._rng = rng
+    store: ObjectStore  # one that asks again where an answer may have been lost
+    clock: Callable[[], float]  # seconds since 1970; workers' clocks may disagree
+    rng: random.Random  # jitter
+    threads: int = 32  # tasks at a time
 
     def now(self) -> int:
         """Return this worker's time in milliseconds."""
-        return int(self._clock() * 1000)
+        return int(self.clock() * 1000)
 
-    def owe(self, owed: Owed) -> None:
-        """Write the entry; when this returns it stands."""
-        surely(lambda: self._store.put(owed.key, b"{}"))
+    def enqueue(self, task: Task) -> None:
+        """Write the task down; when this returns it stands."""
+        self.store.put(task.key, b"{}")
 
-    def strike(self, owed: Owed) -> None:
-        """Remove the entry. One that stays is looked at once more and removed then."""
+    def enqueue_all(self, tasks: Iterable[Task]) -> None:
+        """Write all of them down; when this returns they stand."""
+        side_by_side([(task.key, task) for task in tasks], self.enqueue, threads=self.threads)
+
+    def remove(self, task: Task) -> None:
+        """Remove the task. One that stays is looked at once more and removed then."""
         try:
-            self._store.delete(owed.key)
-        except RetryableError as error:
-            log_error("outbox.strike.failed", error, level=logging.WARNING, entry=owed.key)
+            self.store.delete(task.key)
+        except RelayError as error:
+            log_error("outbox.remove.failed", error, level=logging.WARNING, task=task.key)
 
-    def listed(self, until: int | None = None) -> Iterator[Owed]:
-        """Yield what is owed in the order of its due time, up to ``until`` (milliseconds)."""
-        for key in self._store.list(keys.OUTBOX):
-            owed = keys.parse_owed(key)
-            if owed is None:
+    def listed(self, until: int | None = None) -> Iterator[Task]:
+        """Yield the tasks in the order of their due time, up to ``until`` (milliseconds)."""
+        for key in self.store.list(OUTBOX):
+            task = parse_key(key)
+            if task is None:
                 continue
-            if until is not None and owed.due > until:
+            if until is not None and task.due > until:
                 return
-            yield owed
+            yield task
 
-    def find(self, key: str) -> dict[str, Any] | None:
+    def read_json(self, key: str) -> dict[str, Any] | None:
         """Return the JSON under ``key``; None if there is nothing."""
         try:
-            found: dict[str, Any] = orjson.loads(surely(lambda: self._store.get(key)))
+            found: dict[str, Any] = orjson.loads(self.store.get(key))
         except ObjectNotFound:
             return None
         return found
 
-    def fix(self, key: str, value: dict[str, Any]) -> bool:
+    def create_json(self, key: str, value: object) -> bool:
         """Write the JSON only if the key is free; True if it now holds just this."""
-        body = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-        return surely(lambda: self._store.create(key, body))
+        return self.store.create(key, orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
 
-    def step(self, owed: Owed, work: Callable[[], Verdict], lease: float = LEASE) -> Verdict:
-        """Make the attempt ``owed`` asks for, or do what is left of it if it was made.
+    def read_receipt(self, task: Task) -> Record | None:
+        """Return how the task ended, if it did."""
+        found = self.read_json(task.receipt_key)
+        return None if found is None else Record.from_json(found)
 
-        A ``RelayError`` out of ``work`` is a failed attempt, and the end of a publication if it is permanent. A worker
-        that has not said what came of it after ``lease`` seconds counts as dead, and so does one whose work says busy:
-        it found that it would be too late.
+    def claim(self, task: Task, lease: float) -> Claimed | Outcome:
+        """Claim the attempt that ``task`` asks for, or return what is known of whoever did.
+
+        A worker that has not said what came of it after ``lease`` seconds counts as dead.
         """
-        begun = self._clock()
-        claim = {"nonce": uuid.uuid4().hex, "lease": lease, "at": iso(int(begun * 1000))}
-        if not self.fix(owed.claim, claim):
-            return self._follow(owed)
-        # Nobody can have ended a delivery before its first attempt was claimed, so the usual case reads nothing.
-        if (owed.kind != keys.DELIVERY or owed.number > 1) and self.find(owed.receipt):
-            self.strike(owed)
-            return Verdict("done")
-        if self._clock() - begun > lease / 2:  # a worker that was held up must not send on a lease about to end
-            return Verdict("busy")
+        begun = self.clock()
+        claim = Claim(uuid.uuid4().hex, lease, int(begun * 1000), task.key)
+        if not self.store.create(task.claim_key, orjson.dumps(claim)):
+            return self._recover_claim(task)
+        # Nobody can have ended a task before its first attempt was claimed, so the usual case reads nothing.
+        if task.attempt > 1 and (receipt := self.read_receipt(task)) is not None:
+            return Outcome(State.ALREADY_ENDED, receipt)
+        return Claimed(task, begun, lease)
+
+    def perform(self, claimed: Claimed, handler: Handler) -> Outcome:
+        """Make the attempt that was claimed, and record what came of it."""
+        task = claimed.task
+        if self.clock() - claimed.begun > claimed.lease / 2:  # one held up must not send on a lease about to end
+            return Outcome(State.CLAIMED_ELSEWHERE)
         try:
-            verdict = work()
+            outcome = handler.run(task)
+            self.enqueue_all(outcome.next_tasks)
         except RelayError as error:
-            state = "dead" if owed.kind == keys.PUBLISH and not error.retryable else "again"
-            record = {"kind": "failed", "error": error.message}
-            verdict = Verdict(state, record, getattr(error, "retry_after", None))
-        return verdict if verdict.state == "busy" else self._conclude(owed, verdict, self.now())
+            outcome = Outcome.failed(error)
+        if outcome.state is State.CLAIMED_ELSEWHERE:
+            return outcome
+        outcome = self._record_outcome(task, outcome, self.now())
+        handler.recorded(task, outcome)
+        self.remove(task)
+        return outcome
 
-    def _follow(self, owed: Owed) -> Verdict:
+    def _recover_claim(self, task: Task) -> Outcome:
         """Somebody else claimed this attempt: finish what a dead worker left, touch nothing of a living one's."""
-        if self.find(owed.receipt):
-            self.strike(owed)
-            return Verdict("done")
-        result = self.find(owed.result)
-        if result:
-            return self._move(owed, result)
-        claim, info = self.find(owed.claim), surely(lambda: self._store.head(owed.claim))
-        if claim is None or info is None or info.age < claim["lease"]:
-            return Verdict("busy")
-        lost = {"kind": "lost", "error": "the worker that made this attempt ended before it could say what came of it"}
-        return self._conclude(owed, Verdict("again", lost), self.now() - int(info.age * 1000))
+        if (receipt := self.read_receipt(task)) is not None:
+            return Outcome(State.ALREADY_ENDED, receipt)
+        if (result := self._read_result(task)) is not None:
+            return Outcome(State.RETRY, result)
+        found, info = self.read_json(task.claim_key), self.store.head(task.claim_key)
+        if found is None or info is None:
+            return Outcome(State.CLAIMED_ELSEWHERE)
+        claim = Claim.from_json(found)
+        if info.age < claim.lease:
+            claimed = parse_key(claim.task)
+            return Outcome(State.CLAIMED_ELSEWHERE, next_tasks=() if claimed is None else (claimed,))
+        return self._record_outcome(task, Outcome(State.RETRY, _LOST), self.now() - int(info.age * 1000))
 
-    def _conclude(self, owed: Owed, verdict: Verdict, tried: int) -> Verdict:
-        record = {"attempt": owed.number, "at": iso(tried), **verdict.record}
-        if verdict.state == "again":
-            due = next_due(owed, tried, verdict.retry_after, self._rng)
+    def _read_result(self, task: Task) -> Record | None:
+        found = self.read_json(task.result_key)
+        return None if found is None else Record.from_json(found)
+
+    def _record_outcome(self, task: Task, outcome: Outcome, tried: int) -> Outcome:
+        record = replace(outcome.record, attempt=task.attempt, at=iso(tried))
+        state = outcome.state
+        if state is State.RETRY:
+            due = next_due(task, tried, outcome.retry_after, self.rng)
             if due is not None:
-                result = {**record, "next": due}
-                return self._move(owed, result if self.fix(owed.result, result) else self.find(owed.result) or result)
-            verdict = replace(verdict, state="dead")
-        if verdict.state in {"dead", "gone"}:
-            self.fix(owed.dead, self._obituary(owed, record))
-        self.fix(owed.receipt, {"state": verdict.state, **record})
-        self.strike(owed)
-        return verdict
+                result = replace(record, next=due)
+                created = self.create_json(task.result_key, result.to_json())
+                result = result if created else self._read_result(task) or result
+                self.reschedule(task, result)
+                return replace(outcome, record=result)
+            state = State.DEAD
+        if state in {State.DEAD, State.GONE}:
+            self._write_dead_letter(task, record)
+        record = replace(record, state=state.value)
+        self.create_json(task.receipt_key, record.to_json())
+        return replace(outcome, state=state, record=record)
 
-    def _move(self, owed: Owed, result: dict[str, Any]) -> Verdict:
-        self.owe(replace(owed, number=owed.number + 1, due=result["next"]))
-        self.strike(owed)
-        return Verdict("again", result)
+    def reschedule(self, task: Task, result: Record) -> None:
+        """Enqueue the attempt after the one that failed with ``result``."""
+        self.enqueue(replace(task, attempt=task.attempt + 1, due=result.next or task.due))
 
-    def _obituary(self, owed: Owed, last: dict[str, Any]) -> dict[str, Any]:
-        earlier = [self.find(replace(owed, number=number).result) for number in range(1, owed.number)]
-        return {
-            **named(owed),
-            "reason": last.get("error") or f"status {last.get('status')}",
-            "owedAt": iso(owed.since),
+    def _write_dead_letter(self, task: Task, last: Record) -> None:
+        earlier = (self._read_result(replace(task, attempt=number)) for number in range(1, task.attempt))
+        attempts = [*filter(None, earlier), last]
+        letter = {
+            **task.describe(),
+            "version": SCHEMA_VERSION,
+            "series": task.series,
+            "reason": last.error or f"status {last.status}",
+            "enqueuedAt": iso(task.enqueued_at),
             "deadAt": iso(self.now()),
-            "attempts": [*filter(None, earlier), last],
+            "attempts": [each.shown() for each in attempts],
         }
-
-
-def next_due(owed: Owed, tried: int, retry_after: float | None, rng: random.Random) -> int | None:
-    """Return when to try again after the failed attempt ``owed.number``, in milliseconds; None: give up.
-
-    Fan-out is never given up. ``Retry-After`` only ever postpones.
-    """
-    if owed.kind == keys.FAN_OUT:
-        wait = min(60.0 * 2 ** min(owed.number - 1, 6), 3600.0)
-    elif owed.number > len(SCHEDULE) or tried - owed.since >= GIVE_UP * 1000:
-        return None
-    else:
-        wait = SCHEDULE[owed.number - 1]
-    wait *= 1 + JITTER * rng.random()
-    return tried + int(1000 * max(wait, min(retry_after or 0.0, LONGEST_HINT)))
-
-
-def named(owed: Owed) -> dict[str, Any]:
-    """Return what ``owed`` is about, for logs and people; an event ends in its name, a hint is a state."""
-    given = {"event": owed.event, "subscriber": owed.subscriber, "round": owed.round}
-    return {"kind": owed.kind, "jobId": owed.job, **{name: value for name, value in given.items() if value}}
-
-
-def surely(call: Callable[[], _T]) -> _T:
-    """Call again where the answer may have been lost: every store operation here is safe to repeat."""
-    for _ in range(_TRIES - 1):
-        try:
-            return call()
-        except RetryableError:
-            continue
-    return call()
-
-
-def iso(milliseconds: int) -> str:
-    """Return the moment in ISO 8601, UTC."""
-    seconds, rest = divmod(milliseconds, 1000)
-    return time.strftime(f"%Y-%m-%dT%H:%M:%S.{rest:03d}Z", time.gmtime(seconds))
+        self.create_json(task.dead_letter_key, letter)
+        about = {"kind": task.kind.value, "jobId": task.job_id, "subscriber": task.subscriber}
+        log("outbox.dead", level=logging.ERROR, **about, reason=letter["reason"], attempts=len(attempts))

@@ -1,62 +1,192 @@
-"""One sweep of the outbox: what is due, side by side, fairly, and over in time."""
+"""Does what is in the outbox: new tasks at once, and in a sweep what is due, side by side, fairly, and over in time."""
 
 from __future__ import annotations
 
-import threading
+import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from shared.keys import DELIVERY, FAN_OUT, PUBLISH, Owed
-from shared.outbox.outbox import Outbox
+from shared.errors import RelayError, RetryableError
+from shared.logs import log_error
+from shared.outbox.outbox import Claimed, Handler, Outbox
+from shared.outbox.outcome import Outcome, State
 from shared.outbox.partitions import side_by_side
+from shared.outbox.task import Task, TaskKind
 
-_NEEDS = {DELIVERY: 20.0, FAN_OUT: 10.0, PUBLISH: 60.0}  # seconds that must be left to begin one
-_MOST = 1000  # entries of one lane in memory at a time
+Handlers = Mapping[TaskKind, Handler]
+Result = tuple[Task, Outcome]
+_Item = tuple[Task, Claimed | Outcome | None]  # claimed before, or what came of that, or not yet
+
+_SHORTEST_LEASE = 120.0  # seconds; eight times the deadline of a delivery
+_GRACE = 30.0  # seconds after its time limit in which a worker may still be ending
+_MOST = 1000  # tasks of one partition in memory at a time
 _PASSES = 20
 
 
-def sweep(outbox: Outbox, do: Callable[[Owed], str], seconds: float, threads: int) -> dict[str, int]:
-    """Go through what is due, and through what becomes due by that, for ``seconds`` at most.
+class NotEnqueued(RetryableError):
+    """Some of what was asked for could not be written down; everything else of it is done or will be."""
 
-    Args:
-        outbox: what is owed.
-        do: does what an entry asks for and returns what came of it. ``held``: so is all that waits in the same lane.
-        seconds: nothing is begun that could outlast them.
-        threads: how many entries at a time.
-
-    Returns:
-        How many entries came to what ``do`` said; ``left``: no time.
-    """
-    ends = outbox.now() + 1000 * seconds
-    counts: Counter[str] = Counter()
-    seen: set[str] = set()
-    held: set[str] = set()
-    lock = threading.Lock()
-
-    def work(owed: Owed) -> None:
-        in_time = outbox.now() + 1000 * min(_NEEDS[owed.kind], seconds / 2) <= ends
-        state = do(owed) if in_time else "left"
-        with lock:
-            counts[state] += 1
-            if state == "held":
-                held.add(_lane(owed))
-
-    def due() -> Iterator[tuple[str, Owed]]:
-        lanes: Counter[str] = Counter()
-        for owed in outbox.listed(outbox.now()):
-            lane = _lane(owed)
-            if lane not in held and owed.key not in seen and owed.kind in _NEEDS and lanes[lane] < _MOST:
-                lanes[lane] += 1
-                seen.add(owed.key)
-                yield lane, owed
-
-    for _ in range(_PASSES):
-        found = list(due())
-        side_by_side(found, work, threads=threads)
-        if not found or outbox.now() >= ends:
-            break
-    return dict(counts)
+    def __init__(self, results: Sequence[Result], failures: Sequence[tuple[Task, RelayError]]) -> None:
+        jobs = [task.job_id for task, _ in failures]
+        super().__init__(f"{len(jobs)} tasks could not be enqueued: {failures[0][1].message}", jobs=jobs)
+        self.results = results
+        self.failures = failures
 
 
-def _lane(owed: Owed) -> str:
-    return owed.subscriber or f"{owed.kind}:"  # no subscriber has a colon
+@dataclass(frozen=True)
+class Worker:
+    """Works the outbox through the handlers of a table; safe to share between threads."""
+
+    outbox: Outbox
+    handlers: Callable[[], Handlers]  # made anew for each run, because handlers may remember what they have read
+
+    def run_now(self, tasks: Iterable[Task], seconds: float, *, expedite: Collection[Task] = ()) -> list[Result]:
+        """Enqueue new tasks, all of them before the first is worked on, and work on them and on what follows from them.
+
+        What ``seconds`` are too short for is left to the sweep. A task that was enqueued before absorbs this one; where
+        one of ``expedite`` waits there for its next attempt, it has that now.
+
+        Returns:
+            What came of each task of which something came.
+
+        Raises:
+            NotEnqueued: after everything else was done.
+        """
+        new = [(task.job_id, task) for task in tasks]
+        run = _Run(self.outbox, self.handlers(), seconds, self.outbox.now() + 1000 * seconds)
+        failures: list[tuple[Task, RelayError]] = []
+
+        def begin(task: Task) -> tuple[Task, Claimed | Outcome] | None:
+            try:
+                return run.begin(task, expedite=task in expedite)
+            except RelayError as error:
+                failures.append((task, error))
+                return None
+
+        threads = self.outbox.threads
+        begun = filter(None, side_by_side(new, begin, threads=threads))
+        work: list[tuple[str, _Item]] = [(_partition(task), (task, claimed)) for task, claimed in begun]
+        results = side_by_side(work, run.work, run.follow, threads=threads)
+        if failures:
+            raise NotEnqueued(results, failures)
+        return results
+
+    def sweep(self, seconds: float) -> dict[str, int]:
+        """Do what is due, and what becomes due by that; begin nothing that could outlast ``seconds``.
+
+        Returns:
+            How many tasks came to each ``State``.
+        """
+        run = _Run(self.outbox, self.handlers(), seconds, self.outbox.now() + 1000 * seconds)
+        counts: Counter[str] = Counter()
+        for _ in range(_PASSES):
+            found: list[tuple[str, _Item]] = [(_partition(task), (task, None)) for task in run.due()]
+            done = side_by_side(found, run.work, run.follow, threads=self.outbox.threads)
+            counts.update(outcome.state.value for _, outcome in done)
+            if not found or run.is_over():
+                break
+        return dict(counts)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One use of the outbox: its handlers, its time, and what it has met."""
+
+    outbox: Outbox
+    handlers: Handlers
+    seconds: float
+    ends: float  # in milliseconds since 1970
+    seen: set[str] = field(default_factory=set)  # keys; a set's own operations are atomic
+    resting: set[str] = field(default_factory=set)  # partitions
+
+    def is_over(self) -> bool:
+        return self.outbox.now() >= self.ends
+
+    def due(self) -> Iterator[Task]:
+        """Yield the tasks that are due and that this run has not met."""
+        taken: Counter[str] = Counter()
+        for task in self.outbox.listed(self.outbox.now()):
+            known = task.kind in self.handlers and task.key not in self.seen
+            if known and _partition(task) not in self.resting and taken[_partition(task)] < _MOST:
+                taken[_partition(task)] += 1
+                self.seen.add(task.key)
+                yield task
+
+    def begin(self, task: Task, *, expedite: bool) -> tuple[Task, Claimed | Outcome]:
+        """Claim a new task and write it down for the day that this worker dies.
+
+        In this order, so that a duplicate costs two calls and no new key. Whoever dies in between has not answered, so
+        that it is asked again; it then finds the claim, and writes the task down.
+        """
+        lease = self._lease(task)
+        task = replace(task, due=self.outbox.now() + int(lease * 1000))
+        claimed = self.outbox.claim(task, lease)
+        while expedite and isinstance(claimed, Outcome) and claimed.state is State.RETRY:
+            task = replace(task, attempt=task.attempt + 1)
+            claimed = self.outbox.claim(task, lease)
+        if isinstance(claimed, Claimed):
+            self.outbox.enqueue(task)
+        elif claimed.state is State.CLAIMED_ELSEWHERE:  # by a worker that may have died before it came to that
+            self.outbox.enqueue_all(claimed.next_tasks)
+        return task, claimed
+
+    def work(self, item: _Item) -> Result:
+        """Do one task, claimed before or not; a surprise in it must not cost the others."""
+        task, begun = item
+        try:
+            return task, self._perform(task, begun)
+        except Exception as error:  # noqa: BLE001 - the task stays where it is
+            trace = None if isinstance(error, RelayError) else traceback.format_tb(error.__traceback__)
+            log_error("outbox.task.failed", error, task=task.key, trace=trace)
+            return task, Outcome(State.FAILED)
+
+    def follow(self, result: Result) -> Iterator[tuple[str, _Item]]:
+        """Yield what follows from a task's end: it is due only later, in case that this worker dies."""
+        for task in result[1].next_tasks:
+            self.seen.add(task.key)
+            yield _partition(task), (task, None)
+
+    def _perform(self, task: Task, begun: Claimed | Outcome | None) -> Outcome:
+        handler = self.handlers[task.kind]
+        if begun is None:
+            if not self._in_time(handler):
+                return Outcome(State.OUT_OF_TIME)
+            if reason := handler.suspended(task):
+                self.resting.add(_partition(task))
+                return Outcome.without_attempt(State.SUSPENDED, reason)
+            begun = self.outbox.claim(task, self._lease(task))
+            if isinstance(begun, Outcome):
+                self._catch_up(task, begun)
+        if isinstance(begun, Outcome):
+            return self._after(task, begun, handler)
+        if not self._in_time(handler):
+            return Outcome(State.OUT_OF_TIME)
+        return self.outbox.perform(begun, handler)
+
+    def _catch_up(self, task: Task, outcome: Outcome) -> None:
+        """Remove a task whose attempt was made, once what follows from that surely stands."""
+        if outcome.state is State.CLAIMED_ELSEWHERE:
+            return
+        if outcome.state is State.RETRY:
+            self.outbox.reschedule(task, outcome.record)
+        self.outbox.remove(task)
+
+    def _after(self, task: Task, outcome: Outcome, handler: Handler) -> Outcome:
+        """Start again what had ended in a way that a later request need not put up with."""
+        tasks = handler.restart(task, outcome.record) if outcome.state is State.ALREADY_ENDED else ()
+        self.outbox.enqueue_all(tasks)
+        return replace(outcome, next_tasks=tasks)
+
+    def _in_time(self, handler: Handler) -> bool:
+        return self.outbox.now() + 1000 * min(handler.needs, self.seconds / 2) <= self.ends
+
+    def _lease(self, task: Task) -> float:
+        """Return the handler's lease, or less: no worker outlives its time limit."""
+        left = max(0.0, (self.ends - self.outbox.now()) / 1000)
+        return max(_SHORTEST_LEASE, min(self.handlers[task.kind].lease, left + _GRACE))
+
+
+def _partition(task: Task) -> str:
+    """Name those whose tasks wait for one another: a subscriber's, or all of a kind; no subscriber has a colon."""
+    return task.subscriber or f"{task.kind.value}:"

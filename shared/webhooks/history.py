@@ -8,14 +8,19 @@ from typing import Any
 
 import orjson
 
-from shared import keys
 from shared.errors import ObjectNotFound
-from shared.outbox.outbox import iso
+from shared.outbox.records import Record, iso
+from shared.outbox.task import FIRST, deliveries
 from shared.storage import ObjectStore
 from shared.webhooks import payload
+from shared.webhooks.stored_event import event_key
 
 _READERS = 16  # objects read at a time
-_OBJECT = re.compile(r"(?P<event>[a-z]+)/(?:to/(?P<subscriber>[^/]+)|all)/(?P<round>[^/]+)/(?P<what>[a-z]+)[^/]*")
+_DELIVERY = re.compile(
+    r"(?P<event>[a-z]+)/to/(?P<subscriber>[^/]+)/(?P<series>[^/]+)/(?:receipt|attempt-\d+\.(?P<what>claim|result))\.json"
+)
+_ENQUEUED = re.compile(r"(?:[a-z]+/all|publish/\w+)/(?P<series>[^/]+)/receipt\.json")  # names all who are to be told
+_Name = tuple[str, str, str]  # event, subscriber, series
 
 
 def last_event(store: ObjectStore, job_id: str) -> str:
@@ -25,9 +30,9 @@ def last_event(store: ObjectStore, job_id: str) -> str:
         ObjectNotFound: nothing was ever told of the job.
     """
     fixed = {}
-    for name in payload.NAMES.values():
+    for name in payload.EVENTS.values():
         try:
-            fixed[name] = orjson.loads(store.get(keys.event(job_id, name)))["at"]
+            fixed[name] = orjson.loads(store.get(event_key(job_id, name)))["at"]
         except ObjectNotFound:
             continue
     if not fixed:
@@ -36,52 +41,50 @@ def last_event(store: ObjectStore, job_id: str) -> str:
 
 
 def deliveries_of(store: ObjectStore, job_id: str) -> list[dict[str, Any]]:
-    """Return every delivery of a job, by event, subscriber and round; empty if nobody was ever told of it.
+    """Return every delivery of a job, by event, subscriber and series; empty if nobody was ever told of it.
 
-    Shape: ``{event, webhookId, subscriber, round, state, attempts [{attempt, at, kind, status, durationMs, excerpt,
-    error}], nextTry|null}``; ``state`` is delivered, gone, skipped, dead, sending or owed. Reads one object for each
-    attempt, side by side.
+    Shape: ``{event, webhookId, subscriber, redeliveryId|null, state, attempts [{attempt, at, kind, status, durationMs,
+    excerpt, error}], enqueuedAt|null, nextTry|null}``; ``state`` is delivered, gone, skipped, dead, sending or waiting.
+    Reads one object for each attempt, side by side.
     """
-    prefix = keys.deliveries(job_id)
-    matches = [match for key in store.list(prefix) if (match := _OBJECT.fullmatch(key, len(prefix)))]
+    prefix = deliveries(job_id)
+    keys = list(store.list(prefix))
+    records = _read(store, [key for key in keys if key.endswith((".result.json", "/receipt.json"))])
+    enqueued: dict[_Name, str] = {}
+    claims: dict[_Name, int] = {}
+    made: dict[_Name, list[Record]] = {}
+    for key in keys:
+        if match := _ENQUEUED.fullmatch(key, len(prefix)):
+            detail, at = records[key].detail, records[key].at or ""
+            event = detail.get("event") or key[len(prefix) :].partition("/")[0]
+            for subscriber in detail.get("subscribers", ()):
+                enqueued[event, subscriber, detail.get("series", match["series"])] = at
+        elif match := _DELIVERY.fullmatch(key, len(prefix)):
+            name = (match["event"], match["subscriber"], match["series"])
+            claims[name] = claims.get(name, 0) + (match["what"] == "claim")
+            made.setdefault(name, []).extend([records[key]] if key in records else [])
+    names = sorted({*enqueued, *made})
+    return [_shown(job_id, name, made.get(name, []), claims.get(name, 0), enqueued.get(name)) for name in names]
+
+
+def _read(store: ObjectStore, keys: list[str]) -> dict[str, Record]:
     with ThreadPoolExecutor(_READERS) as pool:
-        read = pool.map(lambda match: _read(store, match), matches)
-        documents = list(zip(matches, read, strict=True))
-    found: dict[tuple[str, str, str], list[tuple[str, dict[str, Any]]]] = {}
-    owed_at: dict[tuple[str, str, str], str] = {}
-    for match, document in documents:
-        event, subscriber, round_ = match["event"], match["subscriber"], match["round"]
-        if subscriber:
-            found.setdefault((event, subscriber, round_), []).append((match.string, document))
-        elif match["what"] == "receipt":
-            for told in document["subscribers"]:
-                found.setdefault((event, told, round_), [])
-                owed_at[event, told, round_] = document["at"]
-    return [_delivery(job_id, name, found[name], owed_at.get(name)) for name in sorted(found)]
+        bodies = pool.map(store.get, keys)
+        return {key: Record.from_json(orjson.loads(body)) for key, body in zip(keys, bodies, strict=True)}
 
 
-def _read(store: ObjectStore, match: re.Match[str]) -> dict[str, Any]:
-    """Return what a receipt or a result says; nothing of a claim is shown."""
-    return {} if match.string.endswith(".claim.json") else dict(orjson.loads(store.get(match.string)))
-
-
-def _delivery(
-    job_id: str, name: tuple[str, str, str], objects: list[tuple[str, dict[str, Any]]], owed_at: str | None
-) -> dict[str, Any]:
-    event, subscriber, round_ = name
-    attempts = [document for key, document in objects if key.endswith((".result.json", "/receipt.json"))]
-    claims = sum(key.endswith(".claim.json") for key, _ in objects)
-    next_try = None
-    state = attempts[-1].get("state") if attempts else None
-    if state is None:
-        state = "sending" if claims > len(attempts) else "owed"
-        next_try = iso(attempts[-1]["next"]) if attempts else owed_at
+def _shown(job_id: str, name: _Name, made: list[Record], claims: int, enqueued_at: str | None) -> dict[str, Any]:
+    event, subscriber, series = name
+    last = made[-1] if made else Record()  # the receipt sorts behind the results
+    state = last.state or ("sending" if claims > len(made) else "waiting")
+    next_try = iso(last.next) if last.next is not None else enqueued_at
     return {
         "event": payload.event_type(event),
         "webhookId": payload.webhook_id(job_id, event),
         "subscriber": subscriber,
-        "round": round_,
+        "redeliveryId": None if series == FIRST else series,
         "state": state,
-        "attempts": [{what: a[what] for what in a if what not in {"state", "next"}} for a in attempts],
-        "nextTry": next_try if state == "owed" else None,
+        "attempts": [each.shown() for each in made],
+        "enqueuedAt": enqueued_at,
+        "nextTry": next_try if state == "waiting" else None,
     }

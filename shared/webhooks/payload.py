@@ -9,13 +9,18 @@ from typing import Any
 
 import orjson
 
-from shared import keys
 from shared.errors import BadInput
+from shared.jobs import MANIFEST, REPORT, SUMMARY, JobStatus, artifact_key
 from shared.webhooks.subscribers import Subscriber
 
-# MPS status to the last word of the event type, which also names the event in keys.
-NAMES = {"Success": "succeeded", "Fail": "failed", "Processing": "processing", "Submitted": "submitted"}
-FINAL = frozenset({"succeeded", "failed"})
+# The last word of the event type, which also names the event in keys.
+EVENTS = {
+    JobStatus.SUCCESS: "succeeded",
+    JobStatus.FAIL: "failed",
+    JobStatus.PROCESSING: "processing",
+    JobStatus.SUBMITTED: "submitted",
+}
+FINAL = frozenset(EVENTS[status] for status in JobStatus if status.is_final)
 
 _LISTED = 10  # persons and alerts in a headline
 _MOST_USER_DATA = 4096  # bytes; MPS itself takes 1,024
@@ -96,8 +101,8 @@ def headline(summary: dict[str, Any]) -> dict[str, Any]:
 def output(job_id: str, output_url: str) -> dict[str, str]:
     """Return where the job's objects lie; the manifest lists all of them."""
     base = output_url.rstrip("/") + "/"
-    names = {"summary": keys.SUMMARY, "report": "report.html", "manifest": keys.MANIFEST}
-    return {what: base + keys.artifact(job_id, name) for what, name in names.items()}
+    names = {"summary": SUMMARY, "report": REPORT, "manifest": MANIFEST}
+    return {what: base + artifact_key(job_id, name) for what, name in names.items()}
 
 
 def _cut(row: dict[str, Any], **most: int) -> dict[str, str]:

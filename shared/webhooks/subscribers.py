@@ -106,6 +106,15 @@ class Subscribers:
     good: tuple[Subscriber, ...]
     broken: tuple[Broken, ...]
 
+    def wanting(self, event_type: str) -> list[Subscriber]:
+        """Return those that want to be told of an event."""
+        return [each for each in self.good if each.wants(event_type)]
+
+    @property
+    def by_id(self) -> dict[str, Subscriber | Broken]:
+        """All of them."""
+        return {**{each.id: each for each in self.broken}, **{each.id: each for each in self.good}}
+
 
 def parse(body: bytes, env: Mapping[str, str], check_url: Callable[[str], object]) -> Subscribers:
     """Read subscribers.json.

@@ -10,7 +10,7 @@ import pytest
 from local import recorded
 from local.cloud.accounts import ROLE
 from local.cloud.fc import Function, FunctionCompute
-from local.cloud.server import Request
+from local.cloud.server import Fault, Request, Response
 from local.cloud.world import ROOT, SECRETS, TOKEN, World
 
 JOB = recorded.jobs()["documented"].job_id
@@ -38,13 +38,24 @@ def test_the_callback_reports_each_message(cloud: World) -> None:
     assert orjson.loads(result.payload)["results"][0]["outcome"] == "skipped"
 
 
-def test_a_failing_event_is_an_error_that_names_the_job(cloud: World) -> None:
+def test_what_fails_for_now_is_deferred_and_named(cloud: World) -> None:
     cloud.mps.set_answers("ahead", [b'{"JobStatus":"Processing","RequestId":"r","Results":{"Result":[]}}'])
     event = b'{"Type":"smarttag","JobId":"ahead","State":"Success"}'
     result = cloud.functions.invoke("smarttag-callback", event)
-    assert result.error_type
-    assert "1 of 1 messages are to be retried" in orjson.loads(result.payload)["errorMessage"]
+    assert not result.error_type
+    (report,) = orjson.loads(result.payload)["results"]
+    assert (report["jobId"], report["outcome"]) == ("ahead", "deferred")
     assert "ahead" in cloud.functions.log("smarttag-callback")
+
+
+def test_an_event_that_cannot_be_written_down_is_an_error_so_that_it_comes_again(cloud: World) -> None:
+    refusal = Response(403, b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
+    cloud.oss.fail(Fault("answer", times=100, match=lambda request: request.method == "PUT", response=refusal))
+    event = b'{"Type":"smarttag","JobId":"refused","State":"Success"}'
+    result = cloud.functions.invoke("smarttag-callback", event)
+    cloud.oss._faults.clear()
+    assert result.error_type
+    assert "an event of 1 messages has to come again" in orjson.loads(result.payload)["errorMessage"]
 
 
 def test_the_timer_sweeps(cloud: World) -> None:

@@ -45,8 +45,8 @@ def relay(cloud: World) -> Iterator[Relay]:
 
 
 def test_a_publication_is_handed_off_once_however_often_it_is_asked_for(cloud: World, relay: Relay) -> None:
-    ask = partial(relay.hand_off, JOB.job_id, redeliver=False, request_id="same-request")
-    assert (ask(), ask()) == (True, True)
+    ask = partial(relay.publish, JOB.job_id, redeliver=False, request_id="same-request")
+    assert ask() == ask() == {"jobId": JOB.job_id, "outcome": "accepted"}
     assert cloud.settle()
     assert len(cloud.functions.outcomes) == 1
     assert (cloud.job(JOB.job_id) / "manifest.json").exists()
@@ -54,7 +54,7 @@ def test_a_publication_is_handed_off_once_however_often_it_is_asked_for(cloud: W
 
 def test_a_handed_off_redelivery_sends_again(cloud: World, relay: Relay) -> None:
     for request_id, redeliver in (("first", False), ("second", True)):
-        assert relay.hand_off(JOB.job_id, redeliver=redeliver, request_id=request_id)
+        assert relay.publish(JOB.job_id, redeliver=redeliver, request_id=request_id)["outcome"] == "accepted"
         assert cloud.settle()
     first, second = cloud.receivers["cms"].deliveries
     assert (first.id, first.body) == (second.id, second.body)
@@ -66,14 +66,14 @@ def test_a_pushed_notification_is_handed_off_too(cloud: World, relay: Relay) -> 
     assert (cloud.job(JOB.job_id) / "manifest.json").exists()
 
 
-def test_the_same_notification_is_worked_on_again_once_what_stood_in_its_way_is_repaired(
+def test_what_a_notification_asked_for_is_done_at_once_when_somebody_asks_after_the_repair(
     cloud: World, relay: Relay
 ) -> None:
     cloud.mps.refuse(403, "Forbidden.RAM", "no", 1)
     relay.accept(MESSAGE)
     assert cloud.settle()
     assert not (cloud.job(JOB.job_id) / "manifest.json").exists()
-    relay.accept(MESSAGE)
+    relay.publish(JOB.job_id, redeliver=False, request_id="repaired")
     assert cloud.settle()
     assert (cloud.job(JOB.job_id) / "manifest.json").exists()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,13 +12,12 @@ from typing import Any
 import orjson
 import waitress.server
 
-from shared.errors import JobNotFound, ObjectNotFound, RelayError, Unavailable
+from shared.errors import JobNotFound, ObjectNotFound, Unavailable
 from shared.http.app import App
-from shared.http.bulk import Bulk
-from shared.http.limits import Limiter
 from shared.http.push import PushVerifier
-from shared.http.routes import ARTIFACTS, Dependencies
+from shared.http.routes import Dependencies
 from shared.http.tokens import TokenAuth, hash_of
+from shared.jobs import ARTIFACTS
 from shared.settings import ApiToken
 from shared.smarttag import summarise
 from shared.smarttag.model import Summary
@@ -43,13 +42,12 @@ class FakeService:
     )
     artifacts: dict[tuple[str, str], bytes] = field(default_factory=dict)
     faults: dict[str, list[Exception]] = field(default_factory=dict)
-    flaky: Callable[[str], RelayError | None] = lambda _job_id: None
     handing_off: bool = False
-    unwritable: bool = False
+    unwritable: tuple[str, ...] = ()
     rounds: list[str] = field(default_factory=list)
     published: Counter[str] = field(default_factory=Counter)
     handed: list[str] = field(default_factory=list)
-    owed: list[str] = field(default_factory=list)
+    enqueued: list[str] = field(default_factory=list)
     accepted: list[bytes] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -68,15 +66,15 @@ class FakeService:
             faults = self.faults.get(job_id) or self.faults.get("*")
             if faults:
                 raise faults.pop(0)
-            error = self.flaky(job_id)
-            if error is not None:
-                raise error
             if job_id not in self.statuses:
                 raise JobNotFound(f"job {job_id} is unknown at http://127.0.0.1:9/", jobId=job_id)
             return self.statuses[job_id]
 
     def publish(self, job_id: str, *, redeliver: bool, request_id: str) -> dict[str, Any]:
         self.rounds.append(request_id)
+        if self.handing_off:
+            self.handed.append(job_id)
+            return {"jobId": job_id, "outcome": "accepted"}
         status = self._known(job_id)
         with self.lock:
             if status == "Processing":
@@ -87,22 +85,12 @@ class FakeService:
         told = [{"subscriber": "cms", "state": "delivered"}]
         return {"jobId": job_id, "outcome": outcome, "status": status, "artifacts": list(ARTIFACTS), "told": told}
 
-    def hand_off(self, job_id: str, *, redeliver: bool, request_id: str) -> bool:
+    def enqueue(self, job_id: str, *, redeliver: bool, request_id: str) -> None:
         assert request_id
         assert isinstance(redeliver, bool)
-        if self.handing_off:
-            self.handed.append(job_id)
-        return self.handing_off
-
-    def owe(self, job_id: str, *, redeliver: bool, request_id: str) -> None:
-        assert request_id
-        assert isinstance(redeliver, bool)
-        if self.unwritable:
+        if job_id in self.unwritable:
             raise Unavailable("oss://secret-bucket/ could not be written")
-        self.owed.append(job_id)
-
-    def stored_summary(self, job_id: str) -> bytes:
-        return self.stored(job_id, "summary.json")
+        self.enqueued.append(job_id)
 
     def stored(self, job_id: str, name: str) -> bytes:
         try:
@@ -116,8 +104,8 @@ class FakeService:
     def deliveries(self, job_id: str) -> list[dict[str, Any]]:
         if job_id != DONE:
             return []
-        delivery = {"event": "smarttag.job.succeeded", "webhookId": "msg_1", "subscriber": "cms", "round": "0"}
-        return [{**delivery, "state": "delivered", "attempts": [], "nextTry": None}]
+        delivery = {"event": "smarttag.job.succeeded", "webhookId": "msg_1", "subscriber": "cms", "redeliveryId": None}
+        return [{**delivery, "state": "delivered", "attempts": [], "enqueuedAt": None, "nextTry": None}]
 
     def redeliver(self, job_id: str, subscriber_id: str, *, request_id: str) -> dict[str, Any]:
         assert request_id
@@ -141,18 +129,9 @@ def make_app(
     tokens: tuple[ApiToken, ...] = TOKENS,
     auth: str = "token",
     push: PushVerifier | None = None,
-    limiter: Limiter | None = None,
-    bulk: Bulk | None = None,
 ) -> App:
-    return App(
-        Dependencies(
-            lambda _context: service,
-            TokenAuth(tokens, auth),
-            push or PushVerifier(_no_certificates),
-            limiter or Limiter(per_second=100_000),
-            bulk or Bulk(),
-        )
-    )
+    verifier = push or PushVerifier(_no_certificates)
+    return App(Dependencies(lambda _context: service, TokenAuth(tokens, auth), verifier))
 
 
 def _no_certificates(url: str) -> bytes:

@@ -16,7 +16,7 @@ from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
 from local.cloud.fc_http import to_event, to_response
 from local.cloud.server import Request
 from shared.http import fc_adapter
-from shared.http.routes import ARTIFACTS
+from shared.jobs import ARTIFACTS
 from tests.http.fakes import DONE, FINISHED, PUSH, READ, RUNNING, WRITE, FakeService, make_app
 
 CONTEXT = SimpleNamespace(request_id="1-64f6cd87-aaaaaaaaaaaa")

@@ -23,12 +23,10 @@ from local.cloud.server import Fault, Response
 from shared import wiring
 from shared.errors import BadSettings
 from shared.http.app import App
-from shared.http.bulk import Bulk
 from shared.http.push import PushVerifier
 from shared.http.routes import Dependencies
 from shared.http.tokens import TokenAuth
 from shared.mps.client import MpsClient, Pace
-from shared.publishing import Pipeline
 from shared.settings import Settings
 from tests.http.fakes import DONE, PUSH, TOKENS, WRITE
 
@@ -114,13 +112,12 @@ MPS_FAULTS: list[tuple[str, Callable[[MpsStandIn], None], int, str]] = [
 class Hurried(wiring.Relay):
     """Gives MPS two seconds instead of forty."""
 
+    query_seconds = 2.0
+
     @cached_property
-    def pipeline(self) -> Pipeline:
-        chosen = self.settings
-        source = MpsClient(
-            chosen.mps_endpoint, chosen.mps_region, lambda: ROLE, chosen.max_result_bytes, pace=Pace(rng=lambda: 0.2)
-        )
-        return Pipeline(self.store, source, self.outbox, query_seconds=2.0)
+    def source(self) -> MpsClient:
+        chosen, pace = self.settings, Pace(rng=lambda: 0.2)
+        return MpsClient(chosen.mps_endpoint, chosen.mps_region, lambda: ROLE, chosen.max_result_bytes, pace=pace)
 
 
 @pytest.mark.parametrize(("case", "fault", "status", "slug"), MPS_FAULTS, ids=[case[0] for case in MPS_FAULTS])
@@ -168,28 +165,29 @@ def test_what_is_no_notification_is_kept_and_acknowledged(env: dict[str, str], t
     assert any(b"hello" in found or b"aGVsbG8" in found for found in kept)
 
 
-def test_a_push_ahead_of_mps_is_sent_again(env: dict[str, str]) -> None:
+def test_a_push_ahead_of_mps_is_left_to_the_sweeps(env: dict[str, str]) -> None:
     message = json.dumps({"Type": "smarttag", "JobId": "1" * 32, "State": "Success"})
     answer = Client(build(env)).post(f"/notifications/{PUSH}", data=message)
-    assert (answer.status_code, kind(answer), "Retry-After" in answer.headers) == (503, "job-not-ready", True)
+    assert (answer.status_code, answer.json) == (200, {"results": [{"jobId": "1" * 32, "outcome": "deferred"}]})
 
 
 def test_a_push_is_told_what_stands_in_its_way_but_not_our_bucket(env: dict[str, str], mps: MpsStandIn) -> None:
     client = Client(app(Hurried(Settings.from_env(env))))
     message = json.dumps({"Type": "smarttag", "JobId": DONE, "State": "Success"})
     mps.throttle(20)
-    assert kind(client.post(f"/notifications/{PUSH}", data=message)) == "throttled"
+    answer = client.post(f"/notifications/{PUSH}", data=message)
+    assert (answer.status_code, answer.json["results"][0]["outcome"]) == (200, "deferred"), "it is enqueued"
     with MpsStandIn({}) as strange:
-        elsewhere = Client(app(Hurried(Settings.from_env(env | {"MPS_ENDPOINT": strange.url}))))
-        answer = elsewhere.post(f"/notifications/{PUSH}", data=message)
-    assert (answer.status_code, answer.json) == (200, {"results": [{"jobId": DONE, "outcome": "dead"}]})
+        settings = Settings.from_env(env | {"MPS_ENDPOINT": strange.url, "OUTPUT_URL": env["OUTPUT_URL"] + "/b"})
+        answer = Client(app(Hurried(settings))).post(f"/notifications/{PUSH}", data=message)
+    # MPS may be behind its own notification; why it waits stays in the log, for it may name our bucket
+    assert (answer.status_code, answer.json) == (200, {"results": [{"jobId": DONE, "outcome": "deferred"}]})
 
 
-@pytest.mark.parametrize(("jobs", "bulk"), [(1000, Bulk()), (200, Bulk(seconds=1.0))], ids=["a thousand", "no time"])
-def test_many_jobs_in_one_request_while_mps_throttles_half_of_its_calls(
-    env: dict[str, str], tmp_path: Path, jobs: int, bulk: Bulk
+def test_a_thousand_jobs_in_one_request_while_mps_throttles_half_of_its_calls(
+    env: dict[str, str], tmp_path: Path
 ) -> None:
-    ids = [f"{index:032x}" for index in range(jobs)]
+    ids = [f"{index:032x}" for index in range(1000)]
     dice, throttling = random.Random(5), threading.Event()
     throttling.set()
     throttled = Response(400, b'{"Code":"Throttling.User","Message":"flow control","RequestId":"1"}')
@@ -202,39 +200,36 @@ def test_many_jobs_in_one_request_while_mps_throttles_half_of_its_calls(
             "SUBSCRIBERS_URL": f"file://{tmp_path}/subscribers.json",
             "WEBHOOK_ALLOW_CIDRS": "127.0.0.0/8",
         }
-        client = Client(app(relay := Hurried(Settings.from_env(env | more)), bulk=bulk))
+        relay = Hurried(Settings.from_env(env | more))
+        client = Client(app(relay))
         answer = client.post("/jobs/publish", headers=AUTH, json={"jobIds": ids})
-        counts = Counter(answer.json["counts"])
-        assert (answer.status_code, counts.total()) == (202 if counts["accepted"] else 200, jobs)
-        assert counts["published"] + counts["accepted"] == jobs
-        assert (jobs == 200) <= (counts["accepted"] > 0), "80 queries can begin in a second"
-        assert len(mps.requests) > 1.3 * counts["published"]
-        throttling.clear()
+        assert (answer.status_code, answer.json["counts"]) == (202, {"accepted": 1000})
         relay.handle(SWEEP, request_id="1", seconds=300)
-        assert relay.outbox.owed() == []
+        throttling.clear()
+        for task in list(relay.outbox.listed()):  # those that were throttled six times in a row wait for a minute
+            client.post(f"/jobs/{task.job_id}/publish", headers=AUTH)
         received = Counter(json.loads(delivery.body)["data"]["jobId"] for delivery in receiver.deliveries)
         assert received == Counter(ids)
         assert all(delivery.verified for delivery in receiver.deliveries)
-    again = client.post("/jobs/publish", headers=AUTH, json={"jobIds": ids[:50]})
-    assert again.json["counts"] == {"duplicate": 50}
+        assert len(mps.requests) > 1300
+        client.post("/jobs/publish", headers=AUTH, json={"jobIds": ids[:50]})
+        relay.handle(SWEEP, request_id="2", seconds=300)
+        assert len(receiver.deliveries) == 1000
 
 
-def test_a_redelivery_that_time_was_too_short_for_is_made_once_by_a_sweep(
-    env: dict[str, str], mps: MpsStandIn, tmp_path: Path
-) -> None:
+def test_a_redelivery_of_many_is_made_once_by_a_sweep(env: dict[str, str], tmp_path: Path) -> None:
     with Receiver(SECRET) as receiver:
         subscribers = {"id": "cms", "url": f"{receiver.url}/hook", "secrets": [SECRET]}
         (tmp_path / "subscribers.json").write_text(json.dumps({"version": 1, "subscribers": [subscribers]}))
         more = {"SUBSCRIBERS_URL": f"file://{tmp_path}/subscribers.json", "WEBHOOK_ALLOW_CIDRS": "127.0.0.0/8"}
         relay = Hurried(Settings.from_env(env | more))
-        mps.throttle(6)  # as often as a query tries
-        late = Client(app(relay, bulk=Bulk(seconds=0.1)))
+        client = Client(app(relay))
         asked = {"headers": AUTH | {"Idempotency-Key": "one"}, "json": {"jobIds": [DONE], "redeliver": True}}
-        assert late.post("/jobs/publish", **asked).json["counts"] == {"accepted": 1}
         for _ in range(2):
+            assert client.post("/jobs/publish", **asked).json["counts"] == {"accepted": 1}
             relay.handle(SWEEP, request_id="1", seconds=300)
-        assert Client(app(relay)).post("/jobs/publish", **asked).json["counts"] == {"duplicate": 1}
         assert len(receiver.deliveries) == 1
+        assert list(relay.outbox.listed()) == []
 
 
 def test_wrong_settings_are_named_in_the_log_and_not_in_the_answer(env: dict[str, str]) -> None:

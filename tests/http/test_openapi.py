@@ -14,7 +14,8 @@ from werkzeug.test import Client
 from local.packaging import openapi
 from shared.http import app, fc_adapter, problems, routes
 from shared.http.problems import BY_ERROR, Problem, ProblemType
-from shared.http.routes import ARTIFACTS, ROUTES
+from shared.http.routes import ROUTES
+from shared.jobs import ARTIFACTS
 from tests.http.fakes import FakeService, make_app
 
 FOLDER = Path(problems.__file__).parent

@@ -8,7 +8,6 @@ Prints the number of steps.
 from __future__ import annotations
 
 import ipaddress
-import random
 import sys
 import time
 from pathlib import Path
@@ -20,33 +19,23 @@ import orjson
 
 from local.cloud.accounts import ROLE
 from shared.mps.client import MpsClient
-from shared.publishing import Pipeline
 from shared.smarttag import analyse, make_artifacts
 from shared.storage.directory import DirectoryStore
 from shared.triggers import parse
 from shared.webhooks.address_guard import AddressGuard
-from shared.webhooks.announce import Deliveries
 from shared.webhooks.sender import Sender
 from shared.webhooks.subscribers import Subscriber
-from tests.delivery.support import reader
-from tests.delivery.worker import SECRET, Mortal, in_child
+from tests.fakes.node import Node, reader
+from tests.outbox.process import SECRET, Mortal, in_child
 
 
-def pipeline(root: Path, receiver: str, mps: str, steps: list[int], later: float = 0.0) -> Pipeline:
+def node(root: Path, receiver: str, mps: str, steps: list[int], later: float = 0.0) -> Node:
     store: Any = Mortal(DirectoryStore(root), steps, later)
     sender: Any = Mortal(Sender(AddressGuard((ipaddress.ip_network("127.0.0.0/8"),))), steps)
     source: Any = Mortal(MpsClient(mps, "cn-shanghai", lambda: ROLE, 2**27), steps)
     subscriber = Subscriber(id="a", url=f"{receiver}/a", secrets=(SECRET,), payload="full")
-    deliveries = Deliveries(
-        store,
-        f"file://{root}",
-        reader(subscriber),
-        sender,
-        clock=lambda: time.time() + later,
-        rng=random.Random(1),
-        threads=1,
-    )
-    return Pipeline(store, source, deliveries)
+    clock = lambda: time.time() + later  # noqa: E731 - what a worker takes for the time
+    return Node(store, reader(subscriber), sender, clock=clock, base=f"file://{root}", source=source)
 
 
 def die_at(number: int, root: Path, receiver: str, mps: str) -> bool:
@@ -54,12 +43,12 @@ def die_at(number: int, root: Path, receiver: str, mps: str) -> bool:
     message = parse(orjson.dumps({"Type": "smarttag", "JobId": f"job-{number}", "State": "Success"}))
 
     def handle(steps: int) -> None:
-        pipeline(root, receiver, mps, [steps]).receive(message, request_id="test", deadline=60)
+        node(root, receiver, mps, [steps]).publisher.receive(message, request_id="test", seconds=60)
 
     died = in_child(lambda: handle(number))
     in_child(lambda: handle(-1))
     for later in (200.0, 285.0):  # after the lease, and after the first retry; a receiver takes timestamps 300 s off
-        in_child(lambda later=later: pipeline(root, receiver, mps, [-1], later).sweep(600))  # type: ignore[misc]  # bound
+        in_child(lambda later=later: node(root, receiver, mps, [-1], later).sweep())  # type: ignore[misc]  # bound
     return died != 0
 
 

@@ -1,8 +1,7 @@
-"""The whole pipeline in this process: the real adapters and SDKs, the local cloud over loopback, a clock to turn."""
+"""Everything in this process: the real adapters and SDKs, the local cloud over loopback, a clock to turn."""
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -19,15 +18,15 @@ from local.cloud.server import Fault, StandIn
 from local.cloud.world import SECRETS
 from shared.errors import RelayError
 from shared.mps.client import MpsClient
-from shared.publishing import Deferred, Outcome, Pipeline
+from shared.publishing import Deferred, Report
 from shared.settings import Network
 from shared.storage.oss import Limits, OssStore
 from shared.triggers import parse
 from shared.webhooks import subscribers
 from shared.webhooks.address_guard import AddressGuard
-from shared.webhooks.announce import Deliveries
 from shared.webhooks.sender import Attempt, Sender
 from shared.webhooks.subscribers import Subscriber
+from tests.fakes.node import Node
 
 JOB = "88c6ca184c0e47098a5b665e2a126797"
 STARTED = 1_790_000_000.0
@@ -49,9 +48,9 @@ class QuickSender(Sender):
 
 @dataclass
 class System:
-    """One pipeline with its surroundings. ``now`` is the clock."""
+    """One process with its surroundings. ``now`` is the clock."""
 
-    pipeline: Pipeline
+    node: Node
     mps: MpsStandIn
     oss: OssStandIn
     receiver: Receiver
@@ -62,7 +61,7 @@ class System:
     def stand_ins(self) -> dict[str, StandIn]:
         return {"mps": self.mps, "oss": self.oss, "receiver": self.receiver}
 
-    def receive(self, message: bytes, tries: int = 4) -> tuple[Outcome, ...]:
+    def receive(self, message: bytes, tries: int = 4) -> list[Report]:
         """Deliver a message as the platform does: again while the function fails."""
         for _ in range(tries - 1):
             try:
@@ -71,21 +70,21 @@ class System:
                 continue
         return self.once(message)
 
-    def once(self, message: bytes) -> tuple[Outcome, ...]:
-        return self.pipeline.receive(parse(message), request_id="test", deadline=60)
+    def once(self, message: bytes) -> list[Report]:
+        return self.node.publisher.receive(parse(message), request_id="test", seconds=60)
 
     def outcome(self, message: bytes) -> str:
         """Deliver a message once and return the word for what became of it, raised or returned."""
         try:
-            (outcome,) = self.once(message)
+            (report,) = self.once(message)
         except Deferred as deferred:
-            (outcome,) = deferred.outcomes
-        return outcome.outcome
+            (report,) = deferred.reports
+        return report["outcome"]
 
     def sweep(self, times: int = 3) -> None:
         for _ in range(times):
             self.now += 400
-            self.pipeline.sweep(60)
+            self.node.sweep(60)
 
     def files(self, under: str = "") -> dict[str, bytes]:
         """Return every object below ``under`` except what carries times of attempts."""
@@ -125,15 +124,14 @@ def system(root: Path, jobs: Mapping[str, bytes], *, allow: tuple[Network, ...])
         limits = Limits(connect=1.0, read=0.5, total=4.0, attempts=3, backoff=0.01)
         store = OssStore(BUCKET, "out", REGION, oss.url, lambda: ROLE, limits=limits)
         clock = {}
-        deliveries = Deliveries(
+        node = Node(
             store,
-            f"oss://{BUCKET}/out",
             lambda: subscribers.parse(body, {}, guard.target),
             QuickSender(guard),
             clock=lambda: clock["system"].now,
-            rng=random.Random(1),
+            base=f"oss://{BUCKET}/out",
+            threads=32,
+            source=MpsClient(mps.url, REGION, lambda: ROLE, 2**27),
         )
-        source = MpsClient(mps.url, REGION, lambda: ROLE, 2**27)
-        pipeline = Pipeline(store, source, deliveries, query_seconds=2.0)
-        built = clock["system"] = System(pipeline, mps, oss, receiver, root / BUCKET / "out")
+        built = clock["system"] = System(node, mps, oss, receiver, root / BUCKET / "out")
         yield built

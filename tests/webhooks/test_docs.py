@@ -17,7 +17,7 @@ import orjson
 import pytest
 
 from shared import __version__
-from shared.outbox.outbox import SCHEDULE
+from shared.outbox.schedule import RETRY_INTERVALS
 from shared.smarttag import summarise
 from shared.webhooks import payload
 from shared.webhooks.address_guard import AddressGuard
@@ -121,4 +121,4 @@ def test_the_examples_of_when_are_good() -> None:
 def test_the_schedule_shown_is_the_schedule() -> None:
     units = {"min": 60, "h": 3600}
     text = PAGE.split("**The schedule.**")[1].split("after the one before")[0]
-    assert tuple(int(n) * units[unit] for n, unit in re.findall(r"(\d+)\s+(min|h)\b", text)) == SCHEDULE
+    assert tuple(int(n) * units[unit] for n, unit in re.findall(r"(\d+)\s+(min|h)\b", text)) == RETRY_INTERVALS

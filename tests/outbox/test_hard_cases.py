@@ -7,40 +7,32 @@ from collections import Counter
 import orjson
 import pytest
 
-from local import recorded
-from shared.errors import SubscribersBroken, Throttled, TimedOut, Unavailable
-from shared.publishing import Deferred, Pipeline
+from shared.errors import BadInput, SubscribersBroken, Throttled, TimedOut, Unavailable
 from shared.triggers import parse
-from shared.webhooks.announce import Deliveries
 from shared.webhooks.endpoint_health import TRIPS_AT, WINDOW, EndpointHealth
 from shared.webhooks.subscribers import Broken, Subscribers
 from shared.webhooks.subscribers import parse as read_subscribers
-from tests.delivery.memory_store import FAILED, OK, MemoryStore, open_gate
-from tests.delivery.support import BASE, Clock, nothing_to_publish, reader, subscriber
-from tests.delivery.test_delivery import World
+from tests.fakes.memory_store import MemoryStore
+from tests.fakes.node import Clock, World, reader, subscriber, told
+from tests.fakes.receivers import FAILED, OK
 
 DAY = 86400.0
 
 
-def beside(world: World) -> Deliveries:
-    """Return another worker in the same world."""
-    return Deliveries(world.store, BASE, reader(subscriber("a")), world.receivers, clock=world.clock, threads=1)
-
-
 def test_a_worker_held_up_by_its_store_does_not_send_beside_its_successor() -> None:
     world = World(reader(subscriber("a")))
-    other = beside(world)
+    other = world.node()
     sent: list[dict[str, int]] = []
 
     def gate(what: str, key: str, when: str) -> None:
         if what == "create" and key.endswith("body.json") and when == "after" and not sent:
             for _ in range(3):
                 world.clock.now += 70
-                sent.append(other.sweep(nothing_to_publish, 600.0))
+                sent.append(other.sweep())
 
     world.store.gate = gate
     assert world.tell() == {"a": "duplicate"}
-    assert sum(map(Counter, sent), Counter()) == {"again": 1, "delivered": 1}
+    assert sum(map(Counter, sent), Counter()) == {"retry": 1, "delivered": 1}
     assert len(world.receivers.arrived) == 1
 
 
@@ -58,7 +50,7 @@ def test_whoever_waits_for_subscribers_json_waits_once() -> None:
     world.clock.now += 0.1
 
     def gate(what: str, key: str, when: str) -> None:
-        if what == "delete" and "fanout" in key and when == "after":
+        if what == "delete" and "publish" in key and when == "after":
             world.clock.now += 6  # what was read is too old by the first attempt
 
     world.store.gate = gate
@@ -71,7 +63,7 @@ def test_what_sends_nothing_does_not_use_up_the_probe_of_an_open_breaker() -> No
     world.store.put("subscribers/a/breaker.json", orjson.dumps({"failures": TRIPS_AT}))
     for number in range(50):
         assert world.tell(f"job{number}") == {"a": "skipped"}
-    assert world.outbox == []
+    assert world.waiting == []
 
 
 def test_the_removal_of_a_failing_subscriber_is_the_reason_of_all_its_dead_letters() -> None:
@@ -82,9 +74,9 @@ def test_the_removal_of_a_failing_subscriber_is_the_reason_of_all_its_dead_lette
     current.clear()
     world.sweep(2 * DAY)
     world.sweep(WINDOW)
-    reasons = Counter(world.deliveries.dead.show(name)["reason"] for name in world.deliveries.dead.names())
+    reasons = Counter(world.one.dead.show(name)["reason"] for name in world.one.dead.names())
     assert reasons == {"the subscriber is no longer in SUBSCRIBERS_URL": 40}
-    assert world.outbox == []
+    assert world.waiting == []
 
 
 def test_workers_whose_clocks_disagree_do_not_take_back_each_others_probes() -> None:
@@ -108,43 +100,31 @@ def test_a_delivery_has_its_whole_schedule_however_late_it_was_owed() -> None:
         return reader(subscriber("a"))()
 
     world = World(read, lambda _who, before: FAILED if before == 0 else OK)
-    assert world.tell() == {"*": "owed"}
+    assert world.tell() == {"*": "waiting"}
     for _ in range(5 * 24):
         world.sweep(3600)
     broken[0] = False
     found = sum((Counter(world.sweep(3600)) for _ in range(3)), Counter())
-    assert found == {"told": 1, "again": 1, "delivered": 1}
-    assert list(world.deliveries.dead.names()) == []
-
-
-class Source:
-    """MPS, which throttles the first call."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    def query(self, _job_id: str, _deadline: float) -> bytes:
-        self.calls += 1
-        if self.calls == 1:
-            raise Throttled("slow down")
-        return recorded.jobs()["documented"].response
+    assert found == {"told": 1, "retry": 1, "delivered": 1}
+    assert world.letters == []
 
 
 def test_a_redelivery_that_a_sweep_made_is_not_made_again_by_the_platforms_retry() -> None:
-    world = World(reader(subscriber("a")))
-    pipeline = Pipeline(world.store, Source(), world.deliveries)
-    command = parse(b'{"command": "publish", "jobId": "job1", "redeliver": true, "requestId": "one"}')
-    with pytest.raises(Deferred):
-        pipeline.receive(command, request_id="x", deadline=60)
-    world.clock.now += 125
-    assert pipeline.sweep(300) == {"settled": 1}
-    (again,) = pipeline.receive(command, request_id="x", deadline=60)
-    assert again.outcome == "duplicate"
+    calls: list[str] = []
+
+    def publish(_job_id: str, _reported: str, series: str) -> None:
+        calls.append(series)
+        if len(calls) == 1:
+            raise Throttled("slow down")
+
+    world = World(reader(subscriber("a")), publish=publish)
+    assert world.tell(request="one") == {}
+    assert world.sweep(125) == {"settled": 1, "delivered": 1}
+    assert world.tell(request="one") == {"a": "duplicate"}
     assert len(world.receivers.arrived) == 1
-    other = parse(b'{"command": "publish", "jobId": "job1", "redeliver": true, "requestId": "two"}')
-    pipeline.receive(other, request_id="x", deadline=60)
+    assert world.tell(request="two") == {"a": "delivered"}
     assert len(world.receivers.arrived) == 2
-    assert world.outbox == []
+    assert world.waiting == []
 
 
 def test_a_redelivery_that_came_before_its_notification_stands_for_it_even_after_a_failure() -> None:
@@ -152,14 +132,15 @@ def test_a_redelivery_that_came_before_its_notification_stands_for_it_even_after
     failures = iter([True] * 3)
 
     def gate(what: str, key: str, when: str) -> None:
-        if what == "put" and "fanout" in key and when == "before" and next(failures, False):
+        if what == "put" and "/delivery~" in key and when == "before" and next(failures, False):
             raise Unavailable("503")
 
     world.store.gate = gate
-    with pytest.raises(Unavailable):
-        world.tell(round="asked")
-    assert world.tell(round="asked") == {"a": "delivered"}
-    assert world.tell() == {}
+    assert world.tell(request="asked") == {}
+    task = world.one.task(request="asked")
+    again = world.one.worker.run_now([task], 600, expedite=[task])
+    assert told(again) == {"a": "delivered"}
+    assert world.tell() == {"a": "duplicate"}
     assert len(world.receivers.arrived) == 1
 
 
@@ -170,26 +151,26 @@ def test_a_disabled_subscriber_is_owed_nothing_even_if_it_is_malformed() -> None
     world = World(lambda: found)
     assert world.tell() == {}
     owed_before = World(lambda: Subscribers((), (Broken("a", "was well-formed"),)))
-    assert owed_before.tell() == {"a": "owed"}
+    assert owed_before.tell() == {"a": "waiting"}
 
 
-def test_a_replayed_job_is_not_tried_before_its_letter_is_gone() -> None:
-    world = World(None)
-    world.deliveries.dead.bury_job("job1", "MPS refused us")
-    tried: list[str] = []
+def test_a_replayed_job_that_dies_before_its_letter_is_gone_leaves_a_letter_of_its_own() -> None:
+    def publish(_job_id: str, _reported: str, _series: str) -> None:
+        raise BadInput("it stays broken")
+
+    world = World(None, publish=publish)
+    world.tell()
+    swept: list[dict[str, int]] = []
 
     def gate(what: str, key: str, when: str) -> None:
-        if what == "delete" and key.startswith("dead/") and when == "before":
+        if what == "delete" and key.startswith("dead/") and when == "before" and not swept:
             world.clock.now += 75  # as long as a store may take for one operation, with its retries
-            world.deliveries.sweep(lambda job, _hint, _round: tried.append(job), 600)
+            swept.append(world.sweep())
 
     world.store.gate = gate
-    world.deliveries.dead.replay("jobs/job1", lambda _raw: None)
-    assert tried == []
-    world.store.gate = open_gate
-    world.clock.now += 300
-    assert world.deliveries.sweep(lambda job, _hint, _round: tried.append(job), 600) == {"settled": 1}
-    assert tried == ["job1"]
+    world.one.dead.replay("jobs/job1", lambda _raw: None)
+    assert swept == [{"dead": 1}]
+    assert world.letters == ["jobs/job1~2"]
 
 
 @pytest.mark.parametrize("state", ["success", "SUCCESS", "Success"])

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from shared.webhooks.announce import Deliveries
 from shared.webhooks.sender import Attempt
-from tests.delivery.memory_store import FAILED, OK, MemoryStore, Receivers
-from tests.delivery.support import BASE, Clock, nothing_to_publish, reader, subscriber, summary
+from tests.fakes.memory_store import MemoryStore
+from tests.fakes.node import Clock, Node, reader, subscriber
+from tests.fakes.receivers import FAILED, OK, Receivers
 
 READ = reader(subscriber("a"), subscriber("b", payload="full"))
 
@@ -31,8 +31,6 @@ class World:
         self._unrecorded: str | None = None
         self.store = MemoryStore(self.clock, self._step)
         self.receivers = Receivers(answer, self._step)
-        self.store.put("jobs/job1/summary.json", summary().to_json())
-        self.steps.clear()
 
     def _step(self, what: str, key: str, when: str) -> None:
         if (what, when) == ("send", "after") and self.receivers.accepted[-1:] == self.receivers.arrived[-1:]:
@@ -46,15 +44,12 @@ class World:
             self._unrecorded = None
             raise Killed
 
-    def live(self, work: Callable[[Deliveries], object], dies_at: int = -1) -> bool:
+    def live(self, work: Callable[[Node], object], dies_at: int = -1) -> bool:
         """Let a new worker do ``work`` until it dies; say whether it came to the end."""
         self.steps.clear()
         self.dies_at = dies_at
-        deliveries = Deliveries(
-            self.store, BASE, READ, self.receivers, clock=self.clock, rng=random.Random(3), threads=1
-        )
         try:
-            work(deliveries)
+            work(Node(self.store, READ, self.receivers, clock=self.clock, rng=random.Random(3)))
         except Killed:
             return False
         return True
@@ -75,18 +70,18 @@ class World:
             assert len(accepted) <= 1 + self.excused[who], f"{who} heard it again after {told}"
             assert len({arrival for arrival in self.receivers.arrived if arrival[0] == who}) == 1
             assert f"jobs/job1/deliveries/succeeded/to/{who}/0/receipt.json" in self.store.objects
-        assert "jobs/job1/deliveries/succeeded/all/0/receipt.json" in self.store.objects
+        assert "jobs/job1/deliveries/publish/final/0/receipt.json" in self.store.objects
 
 
-def tell(deliveries: Deliveries) -> None:
-    deliveries.tell("job1", "Success", summary())
+def tell(node: Node) -> None:
+    node.tell()
 
 
-def sweep(deliveries: Deliveries) -> None:
-    deliveries.sweep(nothing_to_publish, 600)
+def sweep(node: Node) -> None:
+    node.sweep()
 
 
-def steps_of(world: World, work: Callable[[Deliveries], object]) -> list[tuple[str, str, str]]:
+def steps_of(world: World, work: Callable[[Node], object]) -> list[tuple[str, str, str]]:
     assert world.live(work)
     return list(world.steps)
 
@@ -195,8 +190,8 @@ def test_killed_at_every_step_of_a_replay() -> None:
 
     letter = "deliveries/job1~succeeded~a~0"
 
-    def replay(deliveries: Deliveries) -> None:
-        deliveries.dead.replay(letter, lambda _raw: None)
+    def replay(node: Node) -> None:
+        node.dead.replay(letter, lambda _raw: None)
 
     total = len(steps_of(buried(), replay))
     for number in range(total):
@@ -225,22 +220,20 @@ def test_a_worker_held_up_before_sending_does_not_send_on_a_lease_that_may_end()
 
 def test_a_live_claim_is_left_alone_until_its_lease_has_run_out_by_the_clock_of_the_store() -> None:
     world = World()
-    claimed = next(i for i, step in enumerate(TELL) if step[0] == "create" and "attempt-01" in step[1]) + 1
+    claimed = next(i for i, step in enumerate(TELL) if step[0] == "create" and "to/a/0/attempt-01" in step[1]) + 1
     world.live(tell, claimed)
     reports: list[dict[str, int]] = []
 
-    def swept_by_a_fast_clock(_: Deliveries) -> None:
-        fast = Deliveries(
-            world.store, BASE, READ, world.receivers, clock=lambda: world.clock() + 500, rng=random.Random(1), threads=1
-        )
-        reports.append(fast.sweep(nothing_to_publish, 600))
+    def swept_by_a_fast_clock(_: Node) -> None:
+        fast = Node(world.store, READ, world.receivers, clock=lambda: world.clock() + 500)
+        reports.append(fast.sweep())
 
     world.clock.now += 119
     world.live(swept_by_a_fast_clock)
-    assert reports == [{"busy": 1, "delivered": 1}]
+    assert reports == [{"claimed_elsewhere": 1, "delivered": 1}]
     world.clock.now += 2
     world.live(swept_by_a_fast_clock)
-    assert reports[-1] == {"again": 1, "delivered": 1}
+    assert reports[-1] == {"retry": 1, "delivered": 1}
     world.check("a claim")
 
 
@@ -253,10 +246,8 @@ def test_a_worker_that_wakes_up_after_its_lease_changes_nothing_that_was_decided
         if frozen[0] and (what, key, when) == ("send", "a", "after"):
             frozen[0] = False
             world.clock.now += 130
-            other = Deliveries(
-                world.store, BASE, READ, world.receivers, clock=world.clock, rng=random.Random(1), threads=1
-            )
-            other.sweep(nothing_to_publish, 600)
+            other = Node(world.store, READ, world.receivers, clock=world.clock)
+            other.sweep()
 
     world.receivers.gate = freeze
     world.live(tell)
@@ -275,12 +266,10 @@ def test_a_woken_worker_and_the_one_that_took_over_make_no_third_attempt() -> No
         if not woken and (what, key, when) == ("send", "a", "after"):
             woken.append(True)
             world.clock.now += 130
-            other = Deliveries(
-                world.store, BASE, READ, world.receivers, clock=world.clock, rng=random.Random(1), threads=1
-            )
+            other = Node(world.store, READ, world.receivers, clock=world.clock)
             world.store.gate = stop_at_next_attempt
             with pytest.raises(Killed):
-                other.sweep(nothing_to_publish, 600)
+                other.sweep()
             world.store.gate = lambda *_: None
 
     def stop_at_next_attempt(what: str, key: str, when: str) -> None:
@@ -299,13 +288,13 @@ def test_the_body_of_whoever_made_it_first_is_sent_by_everybody() -> None:
     world = World()
     claimed = next(i for i, step in enumerate(TELL) if step[0] == "create" and "to/b/0/attempt-01" in step[1])
     world.live(tell, claimed)  # dies before it claims
-    deliveries = [
-        Deliveries(world.store, BASE, reader(subscriber("a"), to_b), world.receivers, clock=world.clock, threads=1)
+    nodes = [
+        Node(world.store, reader(subscriber("a"), to_b), world.receivers, clock=world.clock)
         for to_b in (subscriber("b", select="status"), subscriber("b", payload="full"))
     ]
-    deliveries[0].redeliver("job1", "b", "req-1")
+    nodes[0].redeliver("job1", "b", "req-1")
     world.clock.now += 130
-    deliveries[1].sweep(nothing_to_publish, 600)
+    nodes[1].sweep()
 
     to_b = [arrival for arrival in world.receivers.accepted if arrival[0] == "b"]
     assert len(to_b) == 2

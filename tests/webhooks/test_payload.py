@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shared.errors import BadInput
 from shared.smarttag import summarise
 from shared.webhooks import payload
-from tests.delivery.support import BASE, document, subscriber
+from tests.fakes.node import BASE, document, subscriber
 
 AT = "2026-11-22T08:00:00.000Z"
 
@@ -136,10 +136,10 @@ def test_cut_keeps_the_longest_beginning_that_fits(text: str, most: int) -> None
         assert len(orjson.dumps(text)) - 2 <= most
 
 
-@given(st.text("abcXYZ019_-", min_size=1, max_size=64), st.sampled_from(sorted(payload.NAMES.values())))
+@given(st.text("abcXYZ019_-", min_size=1, max_size=64), st.sampled_from(sorted(payload.EVENTS.values())))
 def test_the_id_is_one_for_job_and_status_and_has_no_dot(job: str, name: str) -> None:
     found = payload.webhook_id(job, name)
     assert found == payload.webhook_id(job, name)
     assert "." not in found
     assert found != payload.webhook_id(job + "0", name)
-    assert len({payload.webhook_id(job, each) for each in payload.NAMES.values()}) == 4
+    assert len({payload.webhook_id(job, each) for each in payload.EVENTS.values()}) == 4

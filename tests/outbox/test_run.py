@@ -16,11 +16,11 @@ from shared.errors import RelayError, Throttled, Unavailable
 from shared.settings import Settings
 from shared.storage.directory import DirectoryStore
 from shared.webhooks.address_guard import AddressGuard
-from shared.webhooks.announce import Deliveries
 from shared.webhooks.sender import Attempt, Sender
 from shared.webhooks.subscribers import Subscriber
-from tests.delivery.memory_store import OK, MemoryStore, Receivers
-from tests.delivery.support import BASE, Clock, nothing_to_publish, reader, subscriber, summary
+from tests.fakes.memory_store import MemoryStore
+from tests.fakes.node import Clock, Node, reader, subscriber
+from tests.fakes.receivers import OK, Receivers
 
 NAMES = "abcde"
 FAULTS = (
@@ -44,31 +44,23 @@ class World:
         self.receivers = Receivers(self._answer)
         self.arrivals: Counter[str] = Counter()
         to = [subscriber(name) for name in NAMES]
-        self.deliveries = Deliveries(
-            self.store, BASE, reader(*to), self.receivers, clock=self.clock, rng=self.rng, threads=1
-        )
+        self.node = Node(self.store, reader(*to), self.receivers, clock=self.clock, rng=self.rng, publish=self._publish)
 
-    def publish(self, job: str, hint: str, _round: str = "0") -> None:
+    def _publish(self, _job: str, _reported: str, _series: str) -> None:
         if self.faulty and self.rng.random() < 0.2:
             raise Throttled("MPS: Throttling.User", retry_after=3.0)
-        self.deliveries.tell(job, hint, summary(job))
 
     def notified(self, job: str) -> bool:
-        """What the pipeline does with a notification; the platform repeats it while this is False."""
+        """What the callback does with a notification; the platform repeats it while this is False."""
         try:
-            entry = self.deliveries.owe_job(job, "Success")
+            self.node.tell(job)
         except RelayError:
             return False
-        try:
-            self.publish(job, "Success")
-        except RelayError:
-            return True  # owed
-        self.deliveries.settle_job(entry)
         return True
 
     def sweep(self) -> None:
         try:
-            self.deliveries.sweep(self.publish, 1e9)
+            self.node.sweep(1e9)
         except RelayError:
             return  # the next one is a minute away
 
@@ -88,7 +80,7 @@ def test_2000_jobs_5_subscribers_and_a_fifth_of_everything_failing() -> None:
         while not world.notified(job):
             pass
         world.clock.now += 0.5
-    for _ in range(65):
+    for _ in range(110):
         world.clock.now += 7200
         world.sweep()
     world.faulty = False
@@ -99,8 +91,8 @@ def test_2000_jobs_5_subscribers_and_a_fifth_of_everything_failing() -> None:
         (who, body.split(b'"jobId":"')[1].split(b'"')[0].decode()) for who, _, body in world.receivers.accepted
     }
     dead = {}
-    for name in world.deliveries.dead.names():
-        facts = world.deliveries.dead.show(name)
+    for name in world.node.dead.names():
+        facts = world.node.dead.show(name)
         dead[facts["subscriber"], facts["jobId"]] = facts
     wanted = {(who, job) for who in NAMES for job in world.jobs}
     assert len(wanted) == 10_000
@@ -110,14 +102,14 @@ def test_2000_jobs_5_subscribers_and_a_fifth_of_everything_failing() -> None:
 
     world.down.clear()
     world.clock.now += 3600
-    for name in list(world.deliveries.dead.names()):
-        world.deliveries.dead.replay(name, lambda _raw: None)
+    for name in list(world.node.dead.names()):
+        world.node.dead.replay(name, lambda _raw: None)
     while world.store.under("outbox/"):
         world.sweep()
         world.clock.now += 3600
     after = {(who, body.split(b'"jobId":"')[1].split(b'"')[0].decode()) for who, _, body in world.receivers.accepted}
     assert after == wanted
-    assert list(world.deliveries.dead.names()) == []
+    assert list(world.node.dead.names()) == []
     bodies: dict[tuple[str, str], set[bytes]] = {}
     for who, webhook_id, body in world.receivers.arrived:
         bodies.setdefault((who, webhook_id), set()).add(body)
@@ -146,18 +138,17 @@ def test_the_same_over_real_sockets_and_files_with_all_threads(tmp_path: Path) -
             kind = rng.choice(["answer", "reset", "cut", "stall"])
             receiver.fail(Fault(kind, match=about(path, job), response=response, seconds=0.05))
         to = [Subscriber(id=name, url=f"{receiver.url}/{name}", secrets=("whsec_" + "A" * 32,)) for name in NAMES]
-        deliveries = Deliveries(
-            DirectoryStore(tmp_path), BASE, reader(*to), Sender(AddressGuard(settings.webhook_allow)), clock=clock
-        )
-        states = Counter(each.state for job in jobs for each in deliveries.tell(job, "Success", summary(job)))
+        sender = Sender(AddressGuard(settings.webhook_allow))
+        node = Node(DirectoryStore(tmp_path), reader(*to), sender, clock=clock, threads=32)
+        states = Counter(state for job in jobs for state in node.tell(job).values())
         assert states["delivered"] >= 100 - len(chosen)
-        assert states["owed"] >= len(chosen) // 2
+        assert states["waiting"] >= len(chosen) // 2
         for _ in range(5):
             clock.now += 600
-            deliveries.sweep(nothing_to_publish, 600)
-        assert deliveries.owed() == []
-        assert {each["state"] for job in jobs for each in deliveries.state(job)} == {"delivered"}
-        assert sum(len(deliveries.state(job)) for job in jobs) == 100
+            node.sweep()
+        assert list(node.outbox.listed()) == []
+        assert {each["state"] for job in jobs for each in node.state(job)} == {"delivered"}
+        assert sum(len(node.state(job)) for job in jobs) == 100
 
 
 @pytest.mark.parametrize("hanging", ["e", "a"])
@@ -179,16 +170,14 @@ def test_one_that_hangs_starves_nobody(hanging: str) -> None:
         served.release()
         return OK
 
-    deliveries = Deliveries(
-        store, BASE, reader(*(subscriber(name) for name in NAMES)), Receivers(answer), clock=clock, threads=8
-    )
+    node = Node(store, reader(*(subscriber(name) for name in NAMES)), Receivers(answer), clock=clock, threads=8)
     for number in range(40):
-        deliveries.tell(f"job{number}", "Success", summary(f"job{number}"))
+        node.tell(f"job{number}")
     up[0] = True
     for key in store.under("subscribers/"):
         store.lose(key)
     clock.now += 200
-    sweeping = threading.Thread(target=deliveries.sweep, args=(nothing_to_publish, 600))
+    sweeping = threading.Thread(target=node.sweep)
     sweeping.start()
     for _ in range(4 * 40):
         assert served.acquire(timeout=60)

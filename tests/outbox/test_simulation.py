@@ -15,11 +15,11 @@ import pytest
 from greenlet import greenlet  # type: ignore[import-untyped]  # it has no types
 
 from shared.errors import RelayError, Unavailable
-from shared.webhooks.announce import Deliveries
 from shared.webhooks.sender import Attempt
 from shared.webhooks.subscribers import Subscriber
-from tests.delivery.memory_store import FAILED, OK, MemoryStore, Receivers
-from tests.delivery.support import BASE, START, nothing_to_publish, reader, subscriber, summary
+from tests.fakes.memory_store import MemoryStore
+from tests.fakes.node import START, Node, reader, subscriber
+from tests.fakes.receivers import FAILED, OK, Receivers
 
 WORKERS = 4
 SCHEDULES = 2000
@@ -40,9 +40,7 @@ class Worker:
         self.failing = 0
         store: Any = _Connection(world.store, self)
         receivers: Any = _Line(world.receivers, self)
-        self.deliveries = Deliveries(
-            store, BASE, READ, receivers, clock=lambda: world.now + skew, rng=world.rng, threads=1
-        )
+        self.node = Node(store, READ, receivers, clock=lambda: world.now + skew, rng=world.rng)
 
     def step(self, what: str, key: str, when: str) -> None:
         world = self.world
@@ -142,21 +140,25 @@ def simulate(seed: int) -> World:
     # Duplicates of one notification, which the platform redelivers until one worker has acknowledged it.
     for _ in range(50):
         count = world.rng.randint(1, WORKERS)
-        if any(world.run([lambda w: w.deliveries.tell("job1", "Success", summary())] * count)):
+        if any(world.run([lambda w: w.node.tell()] * count)):
             break
         world.now += 5
     else:
         raise AssertionError("never acknowledged")
-    # The pipeline has stored its summary; timers sweep, at times several at once.
-    world.store.put("jobs/job1/summary.json", summary().to_json())
+    # Timers sweep, at times several at once.
     for turn in range(200):
         if turn > 20:
             world.deadly = 0.0
         if not world.store.under("outbox/"):
-            return world
+            if not world.store.under("dead/jobs/"):
+                return world
+            # Ten workers in a row died of it; somebody looks at the letter and replays it.
+            node = Node(world.store, READ, world.receivers, clock=lambda: world.now)
+            for name in [name for name in node.dead.names() if name.startswith("jobs/")]:
+                node.dead.replay(name, lambda _raw: None)
         due = int(world.store.under("outbox/")[0].split("/")[1]) / 1000
         world.now = max(world.now + 60, due + world.rng.choice([-100, 1, 200]))
-        world.run([lambda w: w.deliveries.sweep(nothing_to_publish, 600)] * world.rng.randint(1, WORKERS))
+        world.run([lambda w: w.node.sweep()] * world.rng.randint(1, WORKERS))
     raise AssertionError("the outbox was never empty")
 
 

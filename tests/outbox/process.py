@@ -1,7 +1,7 @@
 """A process of its own, with the real directory store and the real sender, run by test_processes.py.
 
-``worker.py crash ROOT URL``: for every step number, tell a job of its own in a child that dies at that step, then
-repair in another child; prints the number of steps. ``worker.py race ROOT URL COUNT``: once ROOT/go exists, tell one
+``process.py crash ROOT URL``: for every step number, tell a job of its own in a child that dies at that step, then
+repair in another child; prints the number of steps. ``process.py race ROOT URL COUNT``: once ROOT/go exists, tell one
 job COUNT times at once; prints the states.
 """
 
@@ -11,7 +11,6 @@ import dataclasses
 import ipaddress
 import json
 import os
-import random
 import sys
 import threading
 import time
@@ -21,13 +20,13 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+
 from shared.storage.base import ObjectInfo
 from shared.storage.directory import DirectoryStore
 from shared.webhooks.address_guard import AddressGuard
-from shared.webhooks.announce import Deliveries
 from shared.webhooks.sender import Sender
 from shared.webhooks.subscribers import Subscriber
-from tests.delivery.support import nothing_to_publish, reader, summary
+from tests.fakes.node import Node, reader
 
 SECRET = "whsec_" + "A" * 32
 
@@ -59,14 +58,12 @@ class Mortal:
         self._steps[0] -= 1
 
 
-def deliveries(root: Path, url: str, steps: list[int] | None = None, later: float = 0.0) -> Deliveries:
+def node(root: Path, url: str, steps: list[int] | None = None, later: float = 0.0) -> Node:
     steps = steps or [-1]
     store: Any = Mortal(DirectoryStore(root), steps, later)
     sender: Any = Mortal(Sender(AddressGuard((ipaddress.ip_network("127.0.0.0/8"),))), steps)
     to = (Subscriber(id=name, url=f"{url}/{name}", secrets=(SECRET,)) for name in ("a", "b"))
-    return Deliveries(
-        store, f"file://{root}", reader(*to), sender, clock=lambda: time.time() + later, rng=random.Random(1), threads=1
-    )
+    return Node(store, reader(*to), sender, clock=lambda: time.time() + later, base=f"file://{root}", seconds=60)
 
 
 def in_child(work: Callable[[], object]) -> int:
@@ -87,19 +84,19 @@ def crash(root: Path, url: str) -> None:
 def die_at(number: int, root: Path, url: str) -> bool:
     """Tell a job and die at step ``number``, repair that; say whether there was such a step."""
     job = f"job-{number}"
-    died = in_child(lambda: deliveries(root, url, [number]).tell(job, "Success", summary(job)))
-    in_child(lambda: deliveries(root, url).tell(job, "Success", summary(job)))
-    in_child(lambda: deliveries(root, url, None, 200.0).sweep(nothing_to_publish, 600))
-    in_child(lambda: deliveries(root, url, None, 400.0).sweep(nothing_to_publish, 600))
+    died = in_child(lambda: node(root, url, [number]).tell(job))
+    in_child(lambda: node(root, url).tell(job))
+    in_child(lambda: node(root, url, None, 200.0).sweep())
+    in_child(lambda: node(root, url, None, 280.0).sweep())
     return died != 0
 
 
 def race(root: Path, url: str, count: int) -> None:
     states: list[str] = []
-    ours = deliveries(root, url)
+    ours = node(root, url)
 
     def tell() -> None:
-        states.extend(each.state for each in ours.tell("job-1", "Success", summary("job-1")))
+        states.extend(ours.tell("job-1").values())
 
     threads = [threading.Thread(target=tell) for _ in range(count)]
     sys.stdout.write("ready\n")

@@ -1,0 +1,131 @@
+"""What is to be done, and where it and what becomes of it lie; the only place that spells the keys of the outbox.
+
+A task is its key: a sweep lists, and reads no object.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from shared.jobs import JobStatus, is_job_id
+
+OUTBOX = "outbox/"
+DEAD = "dead/"
+FIRST = "0"  # the series of what a notification asked for
+_KEY = re.compile(
+    r"(?P<due>[0-9]{13})/(?P<kind>[a-z]+)~(?P<job_id>[^~]*)~(?P<event>[A-Za-z]*)~(?P<subscriber>[A-Za-z0-9_-]{0,64})"
+    r"~(?P<series>r?[0-9a-f]{1,16})~(?P<attempt>[0-9]{2,3})~(?P<enqueued_at>[0-9]{1,16})"
+)
+_NONCE = re.compile(r"(?!r)[0-9a-f]{16}")  # the series of a publication, before there was one for a job
+
+
+class TaskKind(str, Enum):
+    """What a handler does: publish a job, enqueue an event for everybody, or deliver it to one subscriber."""
+
+    PUBLISH = "publish"
+    FAN_OUT = "fanout"
+    DELIVERY = "delivery"
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One attempt at one thing, to be made once it is ``due``; both times are milliseconds since 1970.
+
+    ``event`` is the name of an event (``succeeded``, ...), of a publication the status that was reported, or nothing.
+    All attempts of one ``series`` end together. ``0`` is what a notification asked for, ``2``, ``3``, ... are the
+    publications of a job after one that was given up, and ``r...`` is the redelivery of that ID.
+    """
+
+    kind: TaskKind
+    job_id: str
+    event: str
+    subscriber: str
+    series: str
+    enqueued_at: int
+    due: int
+    attempt: int = 1
+
+    @property
+    def key(self) -> str:
+        """Where the task lies; due first, so that listing up to now costs what is due."""
+        name = (self.kind.value, self.job_id, self.event, self.subscriber, self.series, f"{self.attempt:02d}")
+        return f"{OUTBOX}{self.due:013d}/{'~'.join(name)}~{self.enqueued_at}"
+
+    @property
+    def redelivery_id(self) -> str | None:
+        """Which request for sending again this is, if it is one."""
+        return self.series if self.series.startswith("r") else None
+
+    @property
+    def prefix(self) -> str:
+        """Of the claims and results of all attempts, and of the receipt."""
+        if self.kind is TaskKind.DELIVERY:
+            return f"{deliveries(self.job_id)}{self.event}/to/{self.subscriber}/{self.series}/"
+        if self.kind is TaskKind.FAN_OUT:
+            return f"{deliveries(self.job_id)}{self.event}/all/{self.series}/"
+        if _NONCE.fullmatch(self.series):
+            return f"jobs/{self.job_id}/owed/{self.event or 'any'}/{self.series}/"
+        progress = {JobStatus.SUBMITTED.value, JobStatus.PROCESSING.value}
+        return f"{deliveries(self.job_id)}publish/{self.event if self.event in progress else 'final'}/{self.series}/"
+
+    @property
+    def receipt_key(self) -> str:
+        """Holds the end of it."""
+        return f"{self.prefix}receipt.json"
+
+    @property
+    def claim_key(self) -> str:
+        """Holds who makes this attempt."""
+        return f"{self.prefix}attempt-{self.attempt:02d}.claim.json"
+
+    @property
+    def result_key(self) -> str:
+        """Holds what came of this attempt, if that was not the end."""
+        return f"{self.prefix}attempt-{self.attempt:02d}.result.json"
+
+    @property
+    def dead_letter_key(self) -> str:
+        """Holds it once it was given up."""
+        if self.kind is TaskKind.DELIVERY:
+            return f"{DEAD}deliveries/{self.job_id}~{self.event}~{self.subscriber}~{self.series}.json"
+        return f"{DEAD}jobs/{self.job_id}{'' if self.series == FIRST else f'~{self.series}'}.json"
+
+    def describe(self) -> dict[str, Any]:
+        """Return what it is about, for logs and people; an event ends in its name."""
+        given = {"event": self.event, "subscriber": self.subscriber, "redeliveryId": self.redelivery_id}
+        return {
+            "kind": self.kind.value,
+            "jobId": self.job_id,
+            **{name: value for name, value in given.items() if value},
+        }
+
+
+def parse_key(key: str) -> Task | None:
+    """Read a key of the outbox; None if it is none of ours, whoever put it there."""
+    match = _KEY.fullmatch(key.removeprefix(OUTBOX))
+    if match is None or not is_job_id(match["job_id"]) or match["kind"] not in set(TaskKind):
+        return None
+    return Task(
+        kind=TaskKind(match["kind"]),
+        job_id=match["job_id"],
+        event=match["event"],
+        subscriber=match["subscriber"],
+        series=match["series"],
+        enqueued_at=int(match["enqueued_at"]),
+        due=int(match["due"]),
+        attempt=int(match["attempt"]),
+    )
+
+
+def deliveries(job_id: str) -> str:
+    """Return the prefix of everything about telling subscribers of a job."""
+    return f"jobs/{job_id}/deliveries/"
+
+
+def redelivery_id(request_id: str) -> str:
+    """Name a redelivery for the request that asked for it, so that a repeated request asks for no second one."""
+    return "r" + hashlib.sha256(request_id.encode()).hexdigest()[:16]

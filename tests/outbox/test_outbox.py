@@ -1,0 +1,193 @@
+"""The small parts: keys, the schedule, partitions, the breaker's elections."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import Unavailable
+from shared.outbox.outbox import Claimed, Handler, Outbox
+from shared.outbox.outcome import Outcome, State
+from shared.outbox.partitions import side_by_side
+from shared.outbox.records import AttemptKind, Record
+from shared.outbox.schedule import GIVE_UP, RETRY_INTERVALS, next_due
+from shared.outbox.task import Task, TaskKind, parse_key, redelivery_id
+from shared.webhooks.endpoint_health import TRIPS_AT, WINDOW, EndpointHealth
+from tests.fakes.memory_store import MemoryStore
+from tests.fakes.node import Clock
+
+ids = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
+times = st.integers(10**12, 10**13 - 1)
+tasks = st.builds(
+    Task,
+    st.sampled_from(list(TaskKind)),
+    ids,
+    st.sampled_from(["succeeded", "failed", ""]),
+    ids,
+    st.sampled_from(["0", "2", redelivery_id("req")]),
+    times,
+    times,
+    st.integers(1, 200),
+)
+
+
+@given(tasks)
+def test_an_entry_is_its_key(task: Task) -> None:
+    assert parse_key(task.key) == task
+    assert len(task.key.encode()) < 255
+
+
+@given(tasks, tasks)
+def test_entries_sort_by_due_time(one: Task, other: Task) -> None:
+    if one.due < other.due:
+        assert one.key < other.key
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "outbox/readme.txt",
+        "outbox/123/x",
+        "outbox/0000000000001/a~b~c~d~e~x~1",
+        "outbox/0000000000001/delivery~j~succeeded~cms~0~01~+9",
+        "outbox/+000000000001/delivery~j~succeeded~cms~0~01~9",
+        "outbox/0000000000001/delivery~../j~succeeded~cms~0~01~9",
+        "outbox/0000000000001/delivery~j~succeeded~cms~0~\u0660\u0661~9",
+    ],
+)
+def test_what_somebody_else_put_into_the_outbox_is_no_entry(key: str) -> None:
+    assert parse_key(key) is None
+
+
+@given(tasks, times, st.one_of(st.none(), st.floats(0, 1e12)), st.integers(0, 2**32))
+def test_the_next_attempt_is_never_early_never_over_a_day_and_a_fifth_away(
+    task: Task, tried: int, retry_after: float | None, seed: int
+) -> None:
+    due = next_due(task, tried, retry_after, random.Random(seed))
+    if task.kind is TaskKind.FAN_OUT:
+        assert due is not None
+        assert 60_000 <= due - tried <= 86_400_000
+    elif task.attempt > len(RETRY_INTERVALS) or tried - task.enqueued_at >= GIVE_UP * 1000:
+        assert due is None
+    else:
+        assert due is not None
+        wait = (due - tried) / 1000
+        assert wait >= min(RETRY_INTERVALS[task.attempt - 1], 86400)
+        assert wait >= min(retry_after or 0, 86400) - 0.001
+        assert wait <= max(RETRY_INTERVALS[task.attempt - 1] * 1.2, min(retry_after or 0, 86400)) + 0.001
+
+
+def test_partitions_take_turns_and_keep_their_order() -> None:
+    done: list[str] = []
+    items = [("a", "a1"), ("a", "a2"), ("a", "a3"), ("b", "b1"), ("c", "c1"), ("c", "c2")]
+    side_by_side(items, done.append, threads=1)
+    assert done == ["a1", "b1", "c1", "a2", "c2", "a3"]
+
+
+def test_partitions_are_bounded_overall_and_each_and_everything_is_done() -> None:
+    lock = threading.Lock()
+    now: Counter[str] = Counter()
+    most: Counter[str] = Counter()
+    done = Counter[str]()
+
+    def work(partition: str) -> None:
+        with lock:
+            now[partition] += 1
+            now["all"] += 1
+            most[partition] = max(most[partition], now[partition])
+            most["all"] = max(most["all"], now["all"])
+        threading.Event().wait(0.002)
+        with lock:
+            now[partition] -= 1
+            now["all"] -= 1
+            done[partition] += 1
+
+    side_by_side([(partition, partition) for partition in "aaaaabbbbbcdefgh" * 10], work, threads=6, per_partition=2)
+    assert done == Counter("aaaaabbbbbcdefgh" * 10)
+    assert most["all"] <= 6
+    assert max(most[partition] for partition in "abcdefgh") <= 2
+
+
+def test_the_state_of_the_invocation_follows_into_the_threads() -> None:
+    from contextvars import ContextVar
+
+    request: ContextVar[str] = ContextVar("request")
+    request.set("r1")
+    seen: list[str] = []
+    side_by_side([(str(n), n) for n in range(8)], lambda _: seen.append(request.get()), threads=4)
+    assert seen == ["r1"] * 8
+
+
+def tripped(store: MemoryStore, clock: Clock) -> None:
+    health = EndpointHealth(store, clock)
+    for _ in range(TRIPS_AT):
+        health.note("a", "https://a", AttemptKind.FAILED)
+
+
+def test_a_failure_that_was_recorded_is_followed_up_at_once_and_not_after_the_lease() -> None:
+    clock = Clock()
+    store = MemoryStore(clock)
+    outbox = Outbox(store, clock, random.Random(1))
+    task = Task(TaskKind.DELIVERY, "job", "succeeded", "cms", "0", outbox.now(), outbox.now())
+    outbox.enqueue(task)
+    claimed = outbox.claim(task, 120.0)
+    assert isinstance(claimed, Claimed)
+    outcome = outbox.perform(claimed, Fails())
+    outbox.enqueue(task)  # as if the worker had died just after it recorded the failure
+    (following,) = (each for each in outbox.listed() if each != task)
+    outbox.remove(following)
+    again = outbox.claim(task, 120.0)
+    assert isinstance(again, Outcome)
+    assert again.state is State.RETRY, "this attempt has been made"
+    outbox.reschedule(task, again.record)
+    outbox.remove(task)
+    assert list(outbox.listed()) == [following]
+    assert following.attempt == 2
+    assert following.due == outcome.record.next
+
+
+class Fails(Handler):
+    lease = 120.0
+    needs = 20.0
+
+    def run(self, task: Task) -> Outcome:
+        return Outcome(State.RETRY, Record(kind=AttemptKind.FAILED, error=f"{task.job_id} failed"))
+
+
+def test_of_all_workers_one_probes_in_each_window() -> None:
+    clock = Clock()
+    store = MemoryStore(clock)
+    tripped(store, clock)
+    for _ in range(3):
+        clock.now += WINDOW
+        workers = [EndpointHealth(store, clock) for _ in range(5)]
+        assert Counter(worker.allows("a") for worker in workers) == {True: 1, False: 4}
+        assert len(store.under("subscribers/a/probe-")) == 1, "probes of earlier windows are cleared away"
+
+
+def test_a_probe_that_dies_blocks_nobody_after_its_window() -> None:
+    clock = Clock()
+    store = MemoryStore(clock)
+    tripped(store, clock)
+    clock.now += WINDOW
+    assert EndpointHealth(store, clock).allows("a")
+    clock.now += WINDOW
+    assert EndpointHealth(store, clock).allows("a")
+
+
+def test_a_store_that_does_not_answer_costs_advice_and_nothing_else() -> None:
+    clock = Clock()
+
+    def down(*_: str) -> None:
+        raise Unavailable("OSS is down")
+
+    health = EndpointHealth(MemoryStore(clock, down), clock)
+    assert health.allows("a")
+    for kind in (AttemptKind.FAILED, AttemptKind.GONE, AttemptKind.DELIVERED):
+        health.note("a", "https://a", kind)
+    assert health.allows("a")
