@@ -150,6 +150,12 @@ class Outbox:
         self.remove(task)
         return outcome
 
+    def release(self, claimed: Claimed) -> None:
+        """Give up a claim that was not used, while it is surely ours, so that the next sweep need not wait for it."""
+        if self.clock() - claimed.begun < claimed.lease / 2:
+            self.enqueue(replace(claimed.task, due=self.now()))
+            self.store.delete(claimed.task.claim_key)
+
     def _recover_claim(self, task: Task) -> Outcome:
         """Somebody else claimed this attempt: finish what a dead worker left, touch nothing of a living one's."""
         if (receipt := self.read_receipt(task)) is not None:

@@ -161,6 +161,7 @@ class _Run:
         if isinstance(begun, Outcome):
             return self._after(task, begun, handler)
         if not self._in_time(handler):
+            self.outbox.release(begun)
             return Outcome(State.OUT_OF_TIME)
         return self.outbox.perform(begun, handler)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import orjson
 import pytest
 
@@ -487,6 +489,25 @@ def test_a_sweep_costs_what_is_due_not_what_ever_was() -> None:
         later.sweep(400)
         costs.append(len(later.store.calls))
     assert costs[0] == costs[1]
+
+
+def test_what_time_was_too_short_for_is_done_by_the_next_sweep() -> None:
+    world = World(reader(subscriber("a")))
+
+    def slow(_job_id: str, _reported: str, _series: str) -> None:
+        world.clock.now += 40
+
+    world.one.publish = slow
+    tasks = [world.one.task(f"job{number}") for number in range(5)]
+    states = Counter(outcome.state.value for _, outcome in world.one.worker.run_now(tasks, 90))
+    assert states["out_of_time"] >= 3
+    assert len(world.waiting) >= 3, "all of them were written down before the first was worked on"
+    world.one.publish = None
+    world.sweep(1)
+    world.sweep(130)
+    assert len(world.receivers.accepted) == 5
+    world.sweep(130)
+    assert world.waiting == []
 
 
 def test_a_sweep_begins_nothing_that_could_outlast_its_time() -> None:
