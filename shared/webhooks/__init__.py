@@ -1,1 +1,1 @@
-"""Telling subscribers: who they are, what is signed, where may be dialled, and what is owed until it is delivered."""
+"""Telling subscribers: who they are, what is signed, where may be dialled, and how each delivery fares."""
