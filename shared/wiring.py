@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     from shared.storage import ObjectStore
     from shared.webhooks.address_guard import AddressGuard
     from shared.webhooks.announcer import Announcer
-    from shared.webhooks.endpoint_health import EndpointHealth
     from shared.webhooks.sender import Sender
-    from shared.webhooks.stored_event import StoredEvents
     from shared.webhooks.subscriber_cache import SubscriberCache
     from shared.webhooks.subscribers import Subscribers
 
@@ -112,11 +110,9 @@ class Relay:
 
     def redeliver(self, job_id: str, subscriber_id: str, *, request_id: str) -> dict[str, Any]:
         """Send to one subscriber again, with the same id and body."""
-        if self._subscriber_cache is None:
+        announcer = self._announcer()
+        if announcer is None:
             raise ObjectNotFound("webhooks are off: set SUBSCRIBERS_URL", jobId=job_id)
-        from shared.webhooks.stored_event import StoredEvents
-
-        announcer = self._announcer(self._health(), StoredEvents(self._retrying))
         return self.publisher.redeliver(announcer.redelivery(job_id, subscriber_id, request_id))
 
     def accept(self, message: bytes) -> list[dict[str, Any]]:
@@ -165,31 +161,31 @@ class Relay:
 
     def _handlers(self) -> Handlers:
         """Return the handler of each kind of task; without subscribers whatever is about them waits."""
-        if self._subscriber_cache is None:
-            return {TaskKind.PUBLISH: PublishHandler(self.store, self.source, None, self.query_seconds)}
+        announcer = self._announcer()
+        publishes = PublishHandler(self.store, self.source, announcer, self.query_seconds)
+        if announcer is None:
+            return {TaskKind.PUBLISH: publishes}
         from shared.webhooks.announcer import FanOutHandler
         from shared.webhooks.delivery_handler import DeliveryHandler
-        from shared.webhooks.stored_event import StoredEvents
 
-        cache, health, events = self._subscriber_cache, self._health(), StoredEvents(self._retrying)
-        announcer = self._announcer(health, events)
+        delivers = DeliveryHandler(
+            announcer.events, announcer.subscribers, announcer.health, self._sender, announcer.clock
+        )
         return {
-            TaskKind.PUBLISH: PublishHandler(self.store, self.source, announcer, self.query_seconds),
+            TaskKind.PUBLISH: publishes,
             TaskKind.FAN_OUT: FanOutHandler(announcer),
-            TaskKind.DELIVERY: DeliveryHandler(events, cache, health, self._sender, time.time),
+            TaskKind.DELIVERY: delivers,
         }
 
-    def _announcer(self, health: EndpointHealth, events: StoredEvents) -> Announcer:
-        from shared.webhooks.announcer import Announcer
-
+    def _announcer(self) -> Announcer | None:
         if self._subscriber_cache is None:
-            raise BadSettings("SUBSCRIBERS_URL is not set", settings=["SUBSCRIBERS_URL"])
-        return Announcer(events, self._subscriber_cache, health, _url(self.settings.output), time.time)
-
-    def _health(self) -> EndpointHealth:
+            return None
+        from shared.webhooks.announcer import Announcer
         from shared.webhooks.endpoint_health import EndpointHealth
+        from shared.webhooks.stored_event import StoredEvents
 
-        return EndpointHealth(self.store, time.time)
+        events, health = StoredEvents(self._retrying), EndpointHealth(self.store, time.time)
+        return Announcer(events, self._subscriber_cache, health, _url(self.settings.output), time.time)
 
     @cached_property
     def _retrying(self) -> RetryingStore:

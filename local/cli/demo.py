@@ -142,7 +142,9 @@ def _checks(cloud: World, jobs: dict[str, recorded.RecordedJob]) -> Iterator[Che
     copies = [d for d in cloud.receivers["cms"].deliveries if documented.job_id.encode() in d.body]
     yield Check("the notification that came twice was told once", len(copies) == 1)
     waiting = [path.name for path in (cloud.objects / "outbox").rglob("delivery~*")]
-    yield Check("the receiver that was down for a moment has one delivery waiting, for the timer to make", len(waiting) == 1)
+    yield Check(
+        "the receiver that was down for a moment has one delivery waiting, for the timer to make", len(waiting) == 1
+    )
     yield Check(
         "the HTTP function answers the same summary",
         _over_http(cloud, documented.job_id) == (folder / "summary.json").read_bytes(),
