@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
@@ -41,13 +42,29 @@ if TYPE_CHECKING:
 
 Report = dict[str, str]  # of one message, as the callback answers it
 _UNKNOWN = "Unknown"  # reported where a notification names no status that we know
+
+
+class Word(str, Enum):
+    """The words for what became of a message, and of a delivery that did not end just now."""
+
+    PUBLISHED = "published"
+    DUPLICATE = "duplicate"  # done before, or being done
+    PROGRESS = "progress"
+    SKIPPED = "skipped"
+    DEFERRED = "deferred"
+    POISON = "poison"
+    DEAD = "dead"
+    ACCEPTED = "accepted"  # another worker is at it
+    WAITING = "waiting"
+
+
 _TOLD = {
-    State.RETRY: "waiting",
-    State.SUSPENDED: "waiting",
-    State.OUT_OF_TIME: "waiting",
-    State.FAILED: "waiting",
-    State.CLAIMED_ELSEWHERE: "duplicate",
-    State.ALREADY_ENDED: "duplicate",
+    State.RETRY: Word.WAITING,
+    State.SUSPENDED: Word.WAITING,
+    State.OUT_OF_TIME: Word.WAITING,
+    State.FAILED: Word.WAITING,
+    State.CLAIMED_ELSEWHERE: Word.DUPLICATE,
+    State.ALREADY_ENDED: Word.DUPLICATE,
 }
 
 
@@ -71,7 +88,7 @@ class Deferred(RetryableError):
     """Some messages of an event could not be written down; ``reports`` has all of them, ``first`` why one of them."""
 
     def __init__(self, reports: Sequence[Report], first: RelayError) -> None:
-        lost = [report["jobId"] for report in reports if report["outcome"] == "deferred"]
+        lost = [report["jobId"] for report in reports if report["outcome"] == Word.DEFERRED]
         super().__init__(f"an event of {len(reports)} messages has to come again: {first.message}", jobs=lost)
         self.reports = tuple(reports)
         self.first = first
@@ -214,16 +231,16 @@ class Publisher:
         results = self._now(task, seconds)
         outcome = _publication(task, results)
         if outcome.state is State.CLAIMED_ELSEWHERE:
-            return {"jobId": job_id, "outcome": "accepted"}
+            return {"jobId": job_id, "outcome": Word.ACCEPTED}
         word, detail = _word(outcome, results), outcome.record.detail
-        if outcome.error is not None or word == "deferred":
+        if outcome.error is not None or word is Word.DEFERRED:
             reason = outcome.record.error or f"job {job_id} is left to the next sweep"
             raise outcome.error or RetryableError(reason, jobId=job_id)
         told = [_told(each) for each in results if each[0].kind is TaskKind.DELIVERY]
         if outcome.state is State.ALREADY_ENDED:
-            told = [{"subscriber": name, "state": "duplicate"} for name in detail.get("subscribers", ())]
+            told = [{"subscriber": name, "state": Word.DUPLICATE} for name in detail.get("subscribers", ())]
         elif any(each.kind is TaskKind.FAN_OUT for each in outcome.next_tasks):
-            told = [{"subscriber": "*", "state": "waiting"}]
+            told = [{"subscriber": "*", "state": Word.WAITING}]
         status, artifacts = detail.get("jobStatus", ""), list(detail.get("artifacts", ()))
         return {"jobId": job_id, "outcome": word, "status": status, "artifacts": artifacts, "told": told}
 
@@ -306,30 +323,30 @@ def _publication(task: Task, results: Iterable[Result]) -> Outcome:
 def _report(message: Message, task: Task | None, results: Sequence[Result], error: RelayError | None) -> Report:
     about = {"jobId": "" if task is None else task.job_id}
     if error is not None:
-        return {**about, "outcome": "deferred", "detail": error.message}
+        return {**about, "outcome": Word.DEFERRED, "detail": error.message}
     if task is None:
-        word = "poison" if isinstance(message, Poison) else "skipped"
+        word = Word.POISON if isinstance(message, Poison) else Word.SKIPPED
         return {**about, "outcome": word, "detail": str(getattr(message, "reason", ""))}
     outcome = _publication(task, results)
     detail = outcome.record.error or f"status {outcome.record.detail.get('jobStatus', 'unknown')}"
     return {**about, "outcome": _word(outcome, results), "detail": detail}
 
 
-def _word(outcome: Outcome, results: Iterable[Result]) -> str:
+def _word(outcome: Outcome, results: Iterable[Result]) -> Word:
     """Return the word for what became of a publication."""
     if outcome.state in {State.DEAD, State.REFUSED}:
-        return "dead"
-    if _TOLD.get(outcome.state) == "waiting":
-        return "deferred"
+        return Word.DEAD
+    if _TOLD.get(outcome.state) is Word.WAITING:
+        return Word.DEFERRED
     status = outcome.record.detail.get("jobStatus")
     if status is not None and not JobStatus(status).is_final:
-        return "progress"
+        return Word.PROGRESS
     told = (each for task, each in results if task in outcome.next_tasks)
-    news = outcome.record.detail.get("fresh") or any(_TOLD.get(each.state) != "duplicate" for each in told)
-    return "published" if outcome.state is State.SETTLED and news else "duplicate"
+    news = outcome.record.detail.get("fresh") or any(_TOLD.get(each.state) is not Word.DUPLICATE for each in told)
+    return Word.PUBLISHED if outcome.state is State.SETTLED and news else Word.DUPLICATE
 
 
 def _told(result: Result) -> dict[str, str]:
     task, outcome = result
-    told = {"subscriber": task.subscriber, "state": _TOLD.get(outcome.state, outcome.state.value)}
+    told = {"subscriber": task.subscriber, "state": _TOLD.get(outcome.state, outcome.state)}
     return told | ({"detail": outcome.record.error} if outcome.record.error else {})

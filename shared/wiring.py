@@ -20,7 +20,7 @@ from shared.outbox.dead_letters import DeadLetters
 from shared.outbox.outbox import Outbox
 from shared.outbox.task import FIRST, TaskKind, redelivery_id
 from shared.outbox.worker import Handlers, Worker
-from shared.publishing import Deferred, Publisher, PublishHandler, Report
+from shared.publishing import Deferred, Publisher, PublishHandler, Report, Word
 from shared.settings import Location, Settings
 from shared.storage.retrying import RetryingStore
 from shared.triggers import Publish, Sweep, parse
@@ -86,7 +86,7 @@ class Relay:
         name = sha256(request_id.encode()).hexdigest()[:32]
         event = Publish(job_id, redeliver=redeliver, request_id=name).to_event()
         self.invoker.hand_off(target, event, f"publish-{job_id}-{name[:16]}")
-        return {"jobId": job_id, "outcome": "accepted"}
+        return {"jobId": job_id, "outcome": Word.ACCEPTED}
 
     def enqueue(self, job_id: str, *, redeliver: bool, request_id: str) -> None:
         """Leave the publication to the next sweep."""
@@ -131,7 +131,7 @@ class Relay:
         if target is not None:
             # A new task each time: the same bytes may come again once what stood in their way is repaired.
             self.invoker.hand_off(target, message, f"notified-{uuid4().hex}")
-            return [{"jobId": getattr(each, "job_id", ""), "outcome": "accepted"} for each in messages]
+            return [{"jobId": getattr(each, "job_id", ""), "outcome": Word.ACCEPTED} for each in messages]
         try:
             reports = self.handle(message, request_id="push", seconds=60)
         except Deferred as error:

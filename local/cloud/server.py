@@ -223,7 +223,7 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             self.connection.close()
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's own name
+    def log_message(self, *_args: object) -> None:
         """Say nothing; ``StandIn.requests`` is the log."""
 
 

@@ -24,6 +24,7 @@ from shared.http.tokens import TokenAuth
 from shared.jobs import ARTIFACTS, JOB_ID_RULE, REPORT, SUMMARY, JobStatus, is_job_id
 from shared.logs import log_error
 from shared.outbox.partitions import side_by_side
+from shared.publishing import Word
 
 POLL_SECONDS = 15
 MAX_JOBS = 1000
@@ -152,7 +153,7 @@ def publish(context: RequestContext) -> Response:
     """Publish one job here, or hand it off."""
     job_id, redeliver = context.job_id, context.body("redeliver").get("redeliver", False)
     done = context.service.publish(job_id, redeliver=redeliver, request_id=context.redelivery_id)
-    if done["outcome"] == "accepted":
+    if done["outcome"] == Word.ACCEPTED:
         return context.json(done, 202, location=f"/jobs/{job_id}", retry_after=str(POLL_SECONDS))
     return context.json(done)
 
@@ -174,11 +175,11 @@ def publish_many(context: RequestContext) -> Response:
         except RelayError as error:
             log_error("http.job.failed", error, level=problems.level_of(error), jobId=job_id)
             return {"jobId": job_id, "outcome": "failed", "problem": problems.document(error, context.request_id)}
-        return {"jobId": job_id, "outcome": "accepted"}
+        return {"jobId": job_id, "outcome": Word.ACCEPTED}
 
     unique = dict.fromkeys(job_ids)
     results = {str(done["jobId"]): done for done in side_by_side([(name, name) for name in unique], enqueue)}
-    counts = Counter(str(done["outcome"]) for done in results.values())
+    counts = Counter(done["outcome"] for done in results.values())
     return context.json({"results": [results[name] for name in unique], "counts": dict(sorted(counts.items()))}, 202)
 
 

@@ -12,6 +12,8 @@ from shared.outbox.outbox import Outbox
 from shared.outbox.records import SCHEMA_VERSION, check_version, iso
 from shared.outbox.task import DEAD, FIRST, Task, TaskKind, redelivery_id
 
+_NOTIFICATION = "notification"  # the kind of a letter that is about no task
+
 
 @dataclass(frozen=True)
 class DeadLetters:
@@ -28,7 +30,7 @@ class DeadLetters:
         self.outbox.store.create(f"{DEAD}notifications/{digest}.raw", raw, "application/octet-stream")
         letter = {
             "version": SCHEMA_VERSION,
-            "kind": "notification",
+            "kind": _NOTIFICATION,
             "reason": reason,
             "bytes": len(raw),
             "deadAt": iso(self.outbox.now()),
@@ -65,7 +67,7 @@ class DeadLetters:
         """
         letter = self.show(name)
         check_version(letter)
-        if letter["kind"] == "notification":
+        if letter["kind"] == _NOTIFICATION:
             notify(self.raw(name))
         else:
             self.outbox.enqueue(self._again(name, letter))

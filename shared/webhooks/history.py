@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from enum import Enum
 from typing import Any
 
 import orjson
@@ -20,6 +21,15 @@ _DELIVERY = re.compile(
     r"(?P<event>[a-z]+)/to/(?P<subscriber>[^/]+)/(?P<series>[^/]+)/(?:receipt|attempt-\d+\.(?P<what>claim|result))\.json"
 )
 _ENQUEUED = re.compile(r"(?:[a-z]+/all|publish/\w+)/(?P<series>[^/]+)/receipt\.json")  # names all who are to be told
+
+
+class Pending(str, Enum):
+    """What a delivery is before its end, whose words are those of ``shared.outbox.outcome.State``."""
+
+    WAITING = "waiting"
+    SENDING = "sending"
+
+
 _Name = tuple[str, str, str]  # event, subscriber, series
 
 
@@ -76,7 +86,7 @@ def _read(store: ObjectStore, keys: list[str]) -> dict[str, Record]:
 def _shown(job_id: str, name: _Name, made: list[Record], claims: int, enqueued_at: str | None) -> dict[str, Any]:
     event, subscriber, series = name
     last = made[-1] if made else Record()  # the receipt sorts behind the results
-    state = last.state or ("sending" if claims > len(made) else "waiting")
+    state = last.state or (Pending.SENDING if claims > len(made) else Pending.WAITING)
     next_try = iso(last.next) if last.next is not None else enqueued_at
     return {
         "event": payload.event_type(event),
@@ -86,5 +96,5 @@ def _shown(job_id: str, name: _Name, made: list[Record], claims: int, enqueued_a
         "state": state,
         "attempts": [each.shown() for each in made],
         "enqueuedAt": enqueued_at,
-        "nextTry": next_try if state == "waiting" else None,
+        "nextTry": next_try if state is Pending.WAITING else None,
     }
