@@ -99,7 +99,7 @@ def take_request(peer: socket.socket) -> bytes:
     while b"\r\n\r\n" not in request:
         request += _some(peer)
     head, _, body = request.partition(b"\r\n\r\n")
-    (length,) = (line.split(b":")[1] for line in head.split(b"\r\n") if line.startswith(b"content-length:"))
+    (length,) = (line.split(b":")[1] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
     while len(body) < int(length):
         body += _some(peer)
     return head + b"\r\n\r\n" + body

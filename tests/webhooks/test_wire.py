@@ -191,7 +191,7 @@ def test_a_long_request_arrives_whole(transport: Transport) -> None:
 # Floods, and receivers that never come to an end.
 
 FLOODS = {
-    "interim responses": (flooding(b"HTTP/1.1 102 Processing\r\n\r\n"), FLOODED),
+    "interim responses": (flooding(b"HTTP/1.1 102 Processing\r\n\r\n" * 99), FLOODED),
     "negative chunk": (
         flooding(b"x" * 1000, CHUNKED + b"-1\r\n"),
         "the answer 200 is no HTTP/1.1: the size of a chunk ",
@@ -208,10 +208,10 @@ FLOODS = {
 def test_a_flood_ends_at_the_budget(transport: Transport, flood: str) -> None:
     script, error = FLOODS[flood]
     with Scripted(script, transport.server) as server:
-        attempt, seconds = attempt_against(server, transport.client, deadline=2.0)
+        attempt, seconds = attempt_against(server, transport.client, deadline=5.0)
     assert (attempt.kind, attempt.status) == ("failed", None)
     assert (attempt.error or "").startswith(error)
-    assert seconds < 2.1
+    assert seconds < 5.25
 
 
 @pytest.mark.parametrize("part", ["chunk extensions", "one-byte chunks", "empty lines after it", "trailers"])
