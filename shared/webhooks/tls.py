@@ -28,6 +28,7 @@ _WORDS = {
     "TLSV1_ALERT_INSUFFICIENT_SECURITY": _TOO_WEAK,
     "DH_KEY_TOO_SMALL": _TOO_WEAK,
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": _CLIENT_CERTIFICATE,
+    "SSLV3_ALERT_BAD_CERTIFICATE": _CLIENT_CERTIFICATE,
     "TLSV1_UNRECOGNIZED_NAME": _UNKNOWN_NAME,
     "TLSV1_ALERT_UNRECOGNIZED_NAME": _UNKNOWN_NAME,
     "TLSV1_ALERT_NO_APPLICATION_PROTOCOL": "it does not speak HTTP/1.1",
@@ -132,5 +133,6 @@ def explain(error: ssl.SSLError) -> str:
         return f"its certificate is not accepted: {_CERTIFICATE_WORDS.get(error.verify_code, error.verify_message)}"
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return f"TLS failed: {_CLOSED}"
-    reason = error.reason or "UNKNOWN_REASON"
+    text = str(error).rpartition("] ")[2].partition(" (_ssl")[0]
+    reason = error.reason or text.upper().replace(" ", "_")  # Python does not know every name
     return f"TLS failed: {_WORDS.get(reason, reason.replace('_', ' ').lower())}"
