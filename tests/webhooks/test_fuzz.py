@@ -61,6 +61,6 @@ def test_whatever_is_answered(
     report = json.loads(ran.stdout)
     assert report["faults"] == []
     assert report["attempts"] == ANSWERS
-    assert report["longest"] < DEADLINE * 1.05 + 0.2, "0.2 s for a machine that does other things as well"
+    assert report["longest"] < DEADLINE * 1.05
     assert report["peak"] < 200 * MEGABYTE
     assert report["peak"] - report["early"] < 64 * MEGABYTE
