@@ -25,7 +25,7 @@ from local.cloud.receiver import Receiver
 from local.cloud.server import Fault, Response
 from shared import __version__
 from shared.errors import Throttled
-from shared.webhooks.address_guard import AddressGuard
+from shared.webhooks.address_guard import AddressGuard, Target
 from shared.webhooks.sender import Attempt, Sender
 from shared.webhooks.subscribers import Subscriber
 from tests.webhooks.net import LOOPBACK, PUBLIC, SECRET, Lead
@@ -70,6 +70,7 @@ def test_what_arrives(sender: Sender, subscriber: Subscriber, receiver: Receiver
     assert delivery.headers["content-type"] == "application/json"
     assert delivery.headers["content-length"] == str(len(BODY))
     assert delivery.headers["user-agent"] == f"smarttag-relay/{__version__}"
+    assert delivery.headers["accept"] == "*/*"
     assert delivery.headers["x-team"] == "media"
     assert delivery.headers["host"] == f"127.0.0.1:{receiver.port}"
 
@@ -311,7 +312,7 @@ def test_no_proxy_is_taken_from_the_environment(receiver: Receiver) -> None:
 PROXIED = """
 import sys, time
 from ipaddress import ip_network
-from shared.webhooks.address_guard import AddressGuard
+from shared.webhooks.address_guard import AddressGuard, Target
 from shared.webhooks.sender import Sender
 from shared.webhooks.subscribers import Subscriber
 sender = Sender(AddressGuard(allow=(ip_network("127.0.0.0/8"),)))
@@ -390,3 +391,34 @@ def test_no_attempt_log_or_error_shows_a_secret(
     everything = "\n".join([*shown, caplog.text])
     for secret in (SECRET[6:], "c2hvcnQ", "t0p-s3cret", "t0k3n-in-path", "v1,"):
         assert secret not in everything
+
+
+# Faults of our own.
+
+
+def test_whatever_is_raised_becomes_an_attempt_and_an_error_in_the_log(
+    subscriber: Subscriber, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(AddressGuard):
+        def target(self, url: str) -> Target:
+            raise ArithmeticError(f"about {url}")
+
+    attempt = send(Sender(Broken()), of(subscriber, url="https://cms.example.com/t0p-s3cret"))
+    assert (attempt.kind, attempt.status) == ("failed", None)
+    assert attempt.error == "a fault of ours (ArithmeticError); see delivery.raised in the log"
+    (record,) = caplog.records
+    assert (record.levelname, record.getMessage()) == ("ERROR", "delivery.raised")
+    assert record.__dict__["fields"]["subscriber"] == "cms"
+    assert "s3cret" not in repr(record.__dict__)
+
+
+@pytest.mark.parametrize("value", ["a\r\nx-evil: b", "a\nb", "a\0b", "caf\u00e9"])
+def test_a_header_that_would_be_two_is_never_sent(
+    sender: Sender, subscriber: Subscriber, receiver: Receiver, value: str
+) -> None:
+    """The subscribers' file refuses such values; the sender does not rely on it."""
+    for headers in ({"x-team": value}, {value: "x"}):
+        attempt = send(sender, of(subscriber, headers=headers))
+        assert attempt.kind == "failed"
+        assert "correct it in SUBSCRIBERS_URL" in (attempt.error or "")
+    assert receiver.requests == []
