@@ -61,8 +61,8 @@ def _candidates(tool: str) -> Iterator[str]:
 
 
 def answers(command: str) -> bool:
-    """Run ``command --version``, or ``-v`` where it knows only that (nginx); a shim for nothing fails at both."""
-    for option in ("--version", "-v"):
+    """Ask for the version, as nginx and openssl understand it too; a shim for nothing fails at that."""
+    for option in ("--version", "-v", "version"):
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             subprocess.run([command, option], capture_output=True, check=True, timeout=60)
             return True
