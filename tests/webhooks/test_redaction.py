@@ -36,18 +36,43 @@ PLANTED = {
     "second cookie": "s1d",
     "signature part": "s1gn4ture==",
     "webhook secret": SECRET.removeprefix("whsec_"),
+    "identifier": "0b8f6c1e-5d0a-4c1b-9a53-2f1f6c0de111",
+    "second query value": "qv4lue-tw0",
+    "query value in JSON": '{"k":"js0n-v4lue"}',
+    "Chinese query value": "查询秘密",
+    "key": "4p1-k3y-AbCdEf",
+    "short key": "zk9",
+    "hexadecimal key": "deadbeefcafe0042",
+    "signed token": "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.c2ln",
+    "digest user": "d1gest-user",
+    "digest response": "6629fae49393a05397450978507c4ef1",
+    "third cookie": "th1rd c00kie",
+    "fourth cookie": "f0urth=c00kie",
+    "second user": "0ther-user",
+    "second password": "pass%word/2",
+    "words in a header": "three secret-ish w0rds",
 }
 PATH = (
     f"/{quote(PLANTED['path segment'], safe='')}/{PLANTED['short path segment']};s={PLANTED['path parameter']}"
     f"/{quote(PLANTED['Chinese path segment'])}?token={quote_plus(PLANTED['query value'])}"
-    f"&k={PLANTED['short query value']}&{PLANTED['query without a name']}"
+    f"&k={PLANTED['short query value']}&{PLANTED['query without a name']}&id={PLANTED['identifier']}"
+    f"&b={PLANTED['second query value']}&j={quote_plus(PLANTED['query value in JSON'])}"
+    f"&c={quote_plus(PLANTED['Chinese query value'])}"
 )
 PAIR = f"{PLANTED['user']}:{PLANTED['password']}"
 HEADERS = {
     "authorization": "Basic " + base64.b64encode(PAIR.encode()).decode(),
     "x-token": "Bearer " + PLANTED["bearer token"],
     "x-pin": "Pin " + PLANTED["short bearer token"],
-    "cookie": f"a={PLANTED['cookie']}; b={PLANTED['second cookie']}",
+    "cookie": f"a={PLANTED['cookie']}; b={PLANTED['second cookie']}; "
+    f'c="{PLANTED["third cookie"]}"; d={PLANTED["fourth cookie"]}',
+    "x-key": PLANTED["key"],
+    "x-short": PLANTED["short key"],
+    "x-hex": PLANTED["hexadecimal key"].upper(),
+    "x-jwt": f"Bearer {PLANTED['signed token']}",
+    "x-digest": f'Digest username="{PLANTED["digest user"]}", response="{PLANTED["digest response"]}"',
+    "x-other": "basic " + base64.b64encode(f"{PLANTED['second user']}:{PLANTED['second password']}".encode()).decode(),
+    "x-words": PLANTED["words in a header"],
     "x-signature": f'keyId="1", signature="{PLANTED["signature part"]}"',
 }
 SENT = [PATH, *HEADERS.values(), SECRET]
@@ -73,6 +98,10 @@ FORMS: dict[str, Callable[[str], str]] = {
     "cut short": lambda text: text[: max(len(text) - 2, 8)],
     "without its beginning": lambda text: text[-max(len(text) - 2, 8) :],
 }
+
+
+def test_thirty_values_are_planted() -> None:
+    assert len(PLANTED) >= 30
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -135,8 +164,11 @@ def python_debug(request: Request) -> Response:
 
 
 def basic(request: Request) -> Response:
-    user, _, password = base64.b64decode(request.headers["authorization"][6:]).decode().partition(":")
-    return Response(401, f"user {user}: wrong password {password}".encode())
+    said = ""
+    for name in ("authorization", "x-other"):
+        user, _, password = base64.b64decode(request.headers[name][6:]).decode().partition(":")
+        said += f"user {user}: wrong password {password}\n"
+    return Response(401, said.encode())
 
 
 def cookies(request: Request) -> Response:
