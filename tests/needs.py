@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -60,9 +61,9 @@ def _candidates(tool: str) -> Iterator[str]:
 
 
 def answers(command: str) -> bool:
-    """Run ``command --version``; a shim for nothing fails at that."""
-    try:
-        subprocess.run([command, "--version"], capture_output=True, check=True, timeout=60)
-    except (OSError, subprocess.SubprocessError):
-        return False
-    return True
+    """Ask for the version, as nginx and openssl understand it too; a shim for nothing fails at that."""
+    for option in ("--version", "-v", "version"):
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            subprocess.run([command, option], capture_output=True, check=True, timeout=60)
+            return True
+    return False
