@@ -175,7 +175,7 @@ def publish_many(context: RequestContext) -> Response:
         except RelayError as error:
             log_error("http.job.failed", error, level=problems.level_of(error), jobId=job_id)
             return {"jobId": job_id, "outcome": "failed", "problem": problems.document(error, context.request_id)}
-        return {"jobId": job_id, "outcome": Word.ACCEPTED}
+        return {"jobId": job_id, "outcome": Word.ACCEPTED.value}
 
     unique = dict.fromkeys(job_ids)
     results = {str(done["jobId"]): done for done in side_by_side([(name, name) for name in unique], enqueue)}

@@ -154,8 +154,8 @@ def simulate(seed: int) -> World:
                 return world
             # Ten workers in a row died of it; somebody looks at the letter and replays it.
             node = Node(world.store, READ, world.receivers, clock=lambda: world.now)
-            for name in [name for name in node.dead.names() if name.startswith("jobs/")]:
-                node.dead.replay(name, lambda _raw: None)
+            for key in world.store.under("dead/jobs/"):
+                node.dead.replay(key.removeprefix("dead/").removesuffix(".json"), lambda _raw: None)
         due = int(world.store.under("outbox/")[0].split("/")[1]) / 1000
         world.now = max(world.now + 60, due + world.rng.choice([-100, 1, 200]))
         world.run([lambda w: w.node.sweep()] * world.rng.randint(1, WORKERS))
