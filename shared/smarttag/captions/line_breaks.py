@@ -34,7 +34,7 @@ class _Break(IntEnum):
 
 # What a line's end costs, against half the square of the columns that are left empty. Captions have two lines: another
 # caption costs more than any unevenness, its second line next to nothing.
-_COST = (0, 100, 250, 500, 4_000, 4_000, 8_000, 20_000, 40_000)
+_COST = (0, 100, 200, 500, 4_000, 4_000, 8_000, 20_000, 40_000)
 _COST_OF_FIRST_LINE = 2_500
 _COST_OF_SECOND_LINE = 100
 _NEVER = 1 << 60

@@ -85,9 +85,9 @@ def kind_of(char: str) -> str:  # noqa: PLR0911 - one return for each kind
 
 @lru_cache(maxsize=8192)
 def width_of(char: str) -> int:
-    """Return the columns of one code point: 0 for what joins the sign before it, 2 for full width, else 1."""
+    """Return the columns of one code point: 0 for what stands above or below another, 2 for full width, else 1."""
     category, east_asian = ucd.category(char), ucd.east_asian_width(char)
-    if category in {"Mn", "Me", "Mc", "Cf"} or _JOINING.match(char):
+    if category in {"Mn", "Me", "Cf"} or _JOINING.match(char):
         return 0
     if category == "Cn":
         return 2 if _WIDE_SYMBOL.match(char) or _WIDE_IF_UNKNOWN.match(char) else 1
