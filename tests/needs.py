@@ -60,9 +60,10 @@ def _candidates(tool: str) -> Iterator[str]:
 
 
 def answers(command: str) -> bool:
-    """Run ``command --version``; a shim for nothing fails at that."""
+    """Run ``command --version`` (ffmpeg says it with one dash); a shim for nothing fails at that."""
+    option = "-version" if Path(command).name == "ffmpeg" else "--version"
     try:
-        subprocess.run([command, "--version"], capture_output=True, check=True, timeout=60)
+        subprocess.run([command, option], capture_output=True, check=True, timeout=60)
     except (OSError, subprocess.SubprocessError):
         return False
     return True
