@@ -21,7 +21,8 @@ SEEN_MS = 200  # of a cue at least: five frames at 25 a second
 UNHURRIED_MS = 1000  # of a cue whose speech is shorter than that, unless the next speech starts earlier
 
 _LINE_ENDS = re.compile("[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
-_BLANKS = re.compile("\u200b*[ \t][ \t\u200b]*")
+_BLANKS = re.compile("[ \t\u200b]+")
+_WHITE = " \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b\u202f\u205f\u3000"
 _DIGITS_ALONE = re.compile("\n(?=[0-9０-９]+$)", re.MULTILINE)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 # Controls, soft hyphens, byte order marks, and what reverses the direction of text: none can be seen, all can mislead.
@@ -137,8 +138,12 @@ def _clean(text: str) -> str:
     number of the next cue, becomes part of the line before.
     """
     seen = _UNSEEN.sub("", _LINE_ENDS.sub("\n", _SURROGATES.sub("\ufffd", text)))
-    lines = (_BLANKS.sub(" ", line).strip() for line in seen.split("\n"))
+    lines = (_BLANKS.sub(_one_blank, line).strip(_WHITE) for line in seen.split("\n"))
     return _DIGITS_ALONE.sub(" ", "\n".join(line for line in lines if not is_blank(line)))
+
+
+def _one_blank(run: re.Match[str]) -> str:
+    return "\u200b" if run[0].strip("\u200b") == "" else " "
 
 
 def _clock(ms: int, point: str) -> str:

@@ -44,13 +44,13 @@ _RULES = tuple(
     for rank, pattern in (
         # Patterns are over the kinds of signs (signs.py). A break at the end of a match ranks so; later rows override.
         (_Break.SPACE, "[SZ]+|T"),
-        (_Break.CLAUSE, "H[SZ]*S[SZ]*(?=H)"),
+        (_Break.CLAUSE, "HZ*S[SZ]*(?=H)"),
         (_Break.CLAUSE, "[Mm][MmCcQ]*[SZ]*"),
         (_Break.SENTENCE, "[Ee][EeMmCcQ]*[SZ]*"),
         (_Break.WORD, "[AUocemyQX](?=[AUocemyQX])|U(?=H)|H(?=U)"),
         (_Break.ADDRESS, "y(?=A)"),
         (_Break.MARK, "(?<=[^SZ])(?=[CcEeMmXYyT])|[OoQYW](?=[^SZ])|[^SZ](?=[QW])"),
-        (_Break.CLUSTER, "S+(?=[CcEeMmXYy])|[Oo]S+"),
+        (_Break.CLUSTER, "(?<!S)S+(?=[CcEeMmXYy])|[Oo]S+"),
     )
 )
 _UNDER_MARKS = re.compile("([^SZJV])([JV]+)")
@@ -112,14 +112,16 @@ def _pieces(line: str, offsets: list[int]) -> list[_Piece]:
     ranks = _ranks(line, kinds)
     spans = [(0, len(line))]
     for rank in list(_Break)[_Break.PHRASE :]:
-        spans = [part for span in spans for part in _cut(span, rank, ranks, offsets)]
+        spans = [part for span in spans for part in _cut(span, rank, ranks, offsets, kinds)]
     ranks.append(_Break.SENTENCE)
     return [_Piece(start, _without_space(kinds, start, end), _COST[ranks[end]]) for start, end in spans]
 
 
-def _cut(span: tuple[int, int], rank: _Break, ranks: list[int], offsets: list[int]) -> list[tuple[int, int]]:
+def _cut(
+    span: tuple[int, int], rank: _Break, ranks: list[int], offsets: list[int], kinds: str
+) -> list[tuple[int, int]]:
     start, end = span
-    if offsets[end] - offsets[start] <= COLUMNS and rank > _Break.PHRASE:
+    if rank > _Break.PHRASE and offsets[_without_space(kinds, start, end)] - offsets[start] <= COLUMNS:
         return [span]
     cuts = [start, *(at for at in range(start + 1, end) if ranks[at] <= rank), end]
     return list(pairwise(cuts))
