@@ -10,6 +10,7 @@ from enum import Enum
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote
 
 import typer
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from opentimelineio.schema import Timeline
 
 _UNPRINTABLE = re.compile("[\x00-\x20\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]+")  # XML and EDL cannot hold them
-_WITHOUT_MEDIA = "nothing was seen in it that has a time: there are no markers to make"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,9 @@ def write(summary: Summary, rate: FrameRate, kind: Format, media: str) -> bytes:
     from opentimelineio.adapters import write_to_string
 
     if not marks(summary):
-        raise BadInput(f"{summary.jobId}: {_WITHOUT_MEDIA}", jobId=summary.jobId)
+        raise BadInput(
+            f"{summary.jobId}: nothing was seen that has a time, so there are no markers to make", jobId=summary.jobId
+        )
     if kind is Format.FCPXML:
         text: str = write_to_string(_timeline(summary, float(rate.exact), rate, media), "fcpx_xml")
         clock = "DF" if rate.drop_frame else "NDF"
@@ -129,7 +131,7 @@ def _timeline(summary: Summary, counted: float, rate: FrameRate, media: str) -> 
     last = max(summary.media.durationMs or 0, *(mark.to_ms for mark in found))
     whole = frames(0, rate.frames(last) + 1)
     title = _printable(summary.title or summary.jobId)
-    clip = otio.schema.Clip(title, otio.schema.ExternalReference(f"file:///{media}", whole), whole)
+    clip = otio.schema.Clip(title, otio.schema.ExternalReference(f"file:///{quote(media)}", whole), whole)
     for mark in found:
         start = rate.frames(mark.from_ms)
         span = frames(start, max(1, rate.frames(mark.to_ms) - start))

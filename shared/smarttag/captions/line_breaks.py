@@ -78,7 +78,7 @@ def wrap(line: str) -> list[str]:
 
 def _fill(pieces: list[_Piece], offsets: list[int]) -> list[tuple[int, int]]:
     """Return where lines start and end so that their costs together are least."""
-    # For each number of pieces, with an even and an odd number of lines: (cost, number of pieces before the last line).
+    # For so many pieces in an even and in an odd number of lines: (cost, number of pieces before the last line).
     best = [((0, 0), (_NEVER, 0))]
     for last, piece in enumerate(pieces):
         even, odd = [], []
