@@ -176,7 +176,9 @@ def markers(
         str, typer.Argument(metavar="JOB|FILE", help="A published job (needs OUTPUT_URL), or a file with its response.")
     ],
     fps: Annotated[str, typer.Option(help=f"Frames a second of the media: {', '.join(RATES)}.")],
-    formats: Annotated[list[Format] | None, typer.Option("--format", help="Repeat for several; all of them.")] = None,
+    formats: Annotated[
+        list[Format] | None, typer.Option("--format", help="One of them; repeat for several. All by default.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder; else markers/ beside the response.")
     ] = None,
