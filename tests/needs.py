@@ -61,8 +61,8 @@ def _candidates(tool: str) -> Iterator[str]:
 
 
 def answers(command: str) -> bool:
-    """Ask for the version, as nginx and openssl understand it too; a shim for nothing fails at that."""
-    for option in ("--version", "-v", "version"):
+    """Ask for the version, as nginx, openssl and ffmpeg understand it too; a shim for nothing fails at that."""
+    for option in ("--version", "-v", "version", "-version"):
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             subprocess.run([command, option], capture_output=True, check=True, timeout=60)
             return True

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from local.cli import dead, demo, outbox, serve, summarise, token
+from local.cli import dead, demo, markers, outbox, serve, summarise, token
 from shared.errors import RelayError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(serve.serve)
 app.command()(summarise.summarise)
+app.command()(markers.markers)
 app.command()(outbox.outbox)
 app.add_typer(dead.app, name="dead")
 app.add_typer(token.app, name="token")

@@ -39,10 +39,17 @@ _PIECES = (
     "e\u0301",
     "\u2028",
     "한국어",
+    "회의에서 담당자에게 문의하라는 안내가 있었고 ",
+    "２０２７年３月１５日在ＢＴＶ演播厅",
+    "วันนี้เราจะมาพูดถึงการประชุม",
+    "བོད་ཡིག་གི་ཚིག་གྲུབ་རིང་པོ།",
+    "\\N\\h",
+    "00:00:01,000 00:00:02,000",
+    "\n42\n",
     "«да»",
 )
 _REVERSING = {"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"}
-_ALSO_UNSEEN = set("\u061c\u180e\u200b\u200e\u200f\ufeff\ufff9\ufffa\ufffb")
+_ALSO_UNSEEN = set("\xad\u061c\u180e\u200b\u200e\u200f\ufeff\ufff9\ufffa\ufffb")
 
 texts = st.one_of(st.text(max_size=80), st.lists(st.sampled_from(_PIECES), max_size=12).map("".join))
 
@@ -60,9 +67,10 @@ def visible(text: str) -> str:
 
 
 @st.composite
-def sequences(draw: st.DrawFn) -> tuple[Segment, ...]:
-    """Segments one after the other, some back to back, each with a length of its own."""
-    lengths = draw(st.lists(st.tuples(st.integers(0, 5000), st.integers(1, 9000), texts), max_size=8))
+def sequences(draw: st.DrawFn, *, unhurried: bool = False) -> tuple[Segment, ...]:
+    """Segments one after the other, some back to back, each with a length of its own; unhurried: enough to read it."""
+    length = st.integers(10_000, 90_000) if unhurried else st.integers(1, 9000)
+    lengths = draw(st.lists(st.tuples(st.integers(0, 5000), length, texts), max_size=8))
     ends = accumulate(gap + length for gap, length, _ in lengths)
     return tuple(Segment(end - length, end, text) for end, (_, length, text) in zip(ends, lengths, strict=True))
 

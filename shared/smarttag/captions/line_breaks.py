@@ -1,151 +1,152 @@
-"""Line breaking for captions by East Asian display width, without tearing words, numbers or what reads as one sign.
+"""Line breaking for captions by East Asian display width, where a person would break.
 
-Characters are judged by the frozen Unicode 3.2 data of the standard library plus the ranges of emoji, not by the
-running Python's own data: every Python version gives the same bytes.
+What a line may break at is one table of rules, ``_RULES``; docs/captions.md tells it in words. It follows the line
+breaking algorithm of Unicode (UAX #14) and the requirements for Chinese and Japanese text layout (clreq, jlreq).
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
-from unicodedata import ucd_3_2_0 as ucd
+from enum import IntEnum
+from itertools import accumulate, pairwise
+
+from shared.smarttag.captions.phrases import phrase_ends
+from shared.smarttag.captions.quantities import KEPT_WHOLE
+from shared.smarttag.captions.signs import kind_of, width_of
 
 COLUMNS = 32  # 16 full-width characters
 
-_SPACE, _PLAIN, _OPENING, _CLOSING, _QUOTE = range(5)
-_CLOSING_SIGNS = frozenset(",.;:?!%…—·，。、；：？！～％‰℃")  # besides the categories Pe and Pf
-_UNBREAKABLE_SPACES = frozenset("\u00a0\u2007\u202f")
-_BLANK_CATEGORIES = frozenset({"Zs", "Cf", "Mn", "Me"})
-_APOSTROPHE = "\u2019"  # a closing quotation mark too: couldn’t and ‘could’ not
-_ZERO_WIDTH_JOINER = "\u200d"
-# What is younger than the data, or called something else by it.
-_JOINING = re.compile("[\u1160-\u11ff\U0001f3fb-\U0001f3ff\U000e0100-\U000e01ef]")  # jamo, skin tones, variants
-_WIDE_SYMBOL = re.compile("[\u2600-\u27bf\U0001f000-\U0001f1e5\U0001f200-\U0001fbff]")
-_WIDE_IF_UNKNOWN = re.compile("[\u2e80-\u9fff\uf900-\ufaff\ufe10-\ufe6f\U00016fe0-\U0001b2ff\U00020000-\U0003fffd]")
+
+class _Break(IntEnum):
+    """How a line can end, best first. Those after PHRASE are used only in what is wider than a line."""
+
+    SENTENCE = 0
+    CLAUSE = 1
+    SPACE = 2
+    PHRASE = 3
+    CLUSTER = 4  # between two signs of a script without spaces
+    ADDRESS = 5  # after a slash or the like inside of a word
+    WORD = 6  # inside a word, a number, or a number with its unit
+    MARK = 7  # before a closing mark, after an opening one
+    SIGN = 8  # inside of what is read as one sign
 
 
-@dataclass(slots=True)
-class _Unit:
-    """What may not be broken: ``line[start:end]``. White space before it is dropped where a line begins."""
+# What a line's end costs, against half the square of the columns that are left empty. Captions have two lines: another
+# caption costs more than any unevenness, its second line next to nothing.
+_COST = (0, 100, 200, 500, 4_000, 4_000, 8_000, 20_000, 40_000)
+_COST_OF_FIRST_LINE = 2_500
+_COST_OF_SECOND_LINE = 100
+_NEVER = 1 << 60
+
+_RULES = tuple(
+    (rank, re.compile(pattern))
+    for rank, pattern in (
+        # Patterns are over the kinds of signs (signs.py). A break at the end of a match ranks so; later rows override.
+        (_Break.SPACE, "[SZ]+|T"),
+        (_Break.CLAUSE, "HZ*S[SZ]*(?=H)"),
+        (_Break.CLAUSE, "[Mm][MmCcQ]*[SZ]*"),
+        (_Break.SENTENCE, "[Ee][EeMmCcQ]*[SZ]*"),
+        (_Break.WORD, "[AUocemyQX](?=[AUocemyQX])|U(?=H)|H(?=U)"),
+        (_Break.ADDRESS, "y(?=A)"),
+        (_Break.MARK, "(?<=[^SZ])(?=[CcEeMmXYyT])|[OoQYW](?=[^SZ])|[^SZ](?=[QW])"),
+        (_Break.CLUSTER, "(?<!S)S+(?=[CcEeMmXYy])|[Oo]S+"),
+    )
+)
+_UNDER_MARKS = re.compile("([^SZJV])([JV]+)")
+_ONE_SIGN = re.compile("(?=[JVSZ])|V(?=.)|L(?=H)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """What is not broken: ``line[start:end]``; white space after it is left out where a line ends."""
 
     start: int
     end: int
-    lead: int  # columns of the white space before it
-    width: int  # columns of its own
-    first: int  # kind of the first sign
-    last: int  # kind of the last sign
-    narrow: bool  # a run of half-width signs: a word or a number
-
-
-def display_width(text: str) -> int:
-    """Return how many columns ``text`` takes on one line."""
-    return sum(map(_width, text))
-
-
-def is_blank(text: str) -> bool:
-    """Tell whether nothing in ``text`` can be read: white space, joiners, marks without a letter."""
-    return all(ucd.category(char) in _BLANK_CATEGORIES for char in text)
+    cost: int  # of a line that ends here
 
 
 def wrap(line: str) -> list[str]:
-    """Break one line into as few lines of 32 columns as it needs, of about equal length.
+    """Break one line into lines of 32 columns at most: few, of about equal length, and broken at the best places.
 
-    Half-width runs (words, numbers, addresses) stay whole; one wider than a line stands alone on its own. Closing
-    punctuation stays with what it closes, opening punctuation with what it opens, where both fit on one line.
+    Zero-width spaces are places to break, and are left out.
     """
-    width = display_width(line)
-    if width <= COLUMNS:
-        return [line]
-    units = _units(line)
-    breaks = _fill(units, COLUMNS)
-    for columns in range(-(-width // len(breaks)), COLUMNS):
-        even = _fill(units, columns)
-        if len(even) == len(breaks):
-            breaks = even
-            break
-    return [line[start:end] for start, end in breaks]
+    offsets = [0, *accumulate(map(width_of, line))]
+    spans = [(0, len(line))] if offsets[-1] <= COLUMNS else _fill(_pieces(line, offsets), offsets)
+    return [line[start:end].replace("\u200b", "") for start, end in spans]
 
 
-def _fill(units: list[_Unit], columns: int) -> list[tuple[int, int]]:
-    """Return where lines start and end if each takes as many units as fit."""
-    lines: list[tuple[int, int]] = []
-    used = 0
-    for unit in units:
-        if lines and used + unit.lead + unit.width <= columns:
-            lines[-1] = lines[-1][0], unit.end
-            used += unit.lead + unit.width
-        else:
-            lines.append((unit.start, unit.end))
-            used = unit.width
-    return lines
+def _fill(pieces: list[_Piece], offsets: list[int]) -> list[tuple[int, int]]:
+    """Return where lines start and end so that their costs together are least."""
+    # For so many pieces in an even and in an odd number of lines: (cost, number of pieces before the last line).
+    best = [((0, 0), (_NEVER, 0))]
+    for last, piece in enumerate(pieces):
+        even, odd = [], []
+        for first in range(last, -1, -1):
+            empty = COLUMNS - offsets[piece.end] + offsets[pieces[first].start]
+            if empty < 0:
+                break
+            uneven = empty * empty // 2
+            odd.append((best[first][0][0] + uneven, first))
+            even.append((best[first][1][0] + uneven, first))
+        (even_cost, even_from), (odd_cost, odd_from) = min(even), min(odd)
+        best.append(
+            (
+                (even_cost + _COST_OF_SECOND_LINE + 2 * piece.cost, even_from),  # a caption ends here
+                (odd_cost + _COST_OF_FIRST_LINE + piece.cost, odd_from),
+            )
+        )
+    lines = []
+    after = len(pieces)
+    odd_lines = best[after][1] < best[after][0]
+    while after:
+        first = best[after][odd_lines][1]
+        lines.append((pieces[first].start, pieces[after - 1].end))
+        after, odd_lines = first, not odd_lines
+    return lines[::-1]
 
 
-def _units(line: str) -> list[_Unit]:
-    units: list[_Unit] = []
-    for run in _runs(line):
-        if units and _belong_together(units[-1], run):
-            units[-1].end = run.end
-            units[-1].width += run.lead + run.width
-            units[-1].last = run.last
-        else:
-            units.append(run)
-    return units
+def _pieces(line: str, offsets: list[int]) -> list[_Piece]:
+    """Cut a line wherever it may break; pieces that are still too wide also where it breaks less well."""
+    kinds = "".join(map(kind_of, line)).replace("RR", "HJ")  # two regional indicators are one flag
+    ranks = _ranks(line, kinds)
+    spans = [(0, len(line))]
+    for rank in list(_Break)[_Break.PHRASE :]:
+        spans = [part for span in spans for part in _cut(span, rank, ranks, offsets, kinds)]
+    ranks.append(_Break.SENTENCE)
+    return [_Piece(start, _without_space(kinds, start, end), _COST[ranks[end]]) for start, end in spans]
 
 
-def _belong_together(left: _Unit, right: _Unit) -> bool:
-    together = right.first == _CLOSING or (
-        not right.lead and (left.last == _OPENING or _QUOTE in {left.last, right.first})
-    )
-    overlong = left.width > COLUMNS or right.width > COLUMNS
-    return together and (overlong or left.width + right.lead + right.width <= COLUMNS)
+def _cut(
+    span: tuple[int, int], rank: _Break, ranks: list[int], offsets: list[int], kinds: str
+) -> list[tuple[int, int]]:
+    start, end = span
+    if rank > _Break.PHRASE and offsets[_without_space(kinds, start, end)] - offsets[start] <= COLUMNS:
+        return [span]
+    cuts = [start, *(at for at in range(start + 1, end) if ranks[at] <= rank), end]
+    return list(pairwise(cuts))
 
 
-def _runs(line: str) -> list[_Unit]:
-    """Return full-width signs one by one, each with its marks or joined emoji, and half-width signs in runs."""
-    runs: list[_Unit] = []
-    lead = 0
-    before = ""
-    for at, char in enumerate(line):
-        width, kind = _width(char), _kind(char)
-        if kind == _SPACE:
-            lead += width
-            continue
-        latin = width == 1 or (char == _APOSTROPHE and _is_half_width(line[at + 1 : at + 2]))
-        if runs and not lead and (width == 0 or before == _ZERO_WIDTH_JOINER or (latin and runs[-1].narrow)):
-            runs[-1].end = at + 1
-            runs[-1].width += width
-            runs[-1].last = kind
-        else:
-            runs.append(_Unit(at, at + 1, lead, width, kind, kind, width == 1))
-        lead, before = 0, char
-    return runs
+def _without_space(kinds: str, start: int, end: int) -> int:
+    while end > start and kinds[end - 1] in "SZ":
+        end -= 1
+    return end
 
 
-def _is_half_width(char: str) -> bool:
-    return char != "" and _width(char) == 1 and _kind(char) != _SPACE
-
-
-@lru_cache(maxsize=8192)
-def _kind(char: str) -> int:
-    category = ucd.category(char)
-    if category == "Zs" and char not in _UNBREAKABLE_SPACES:
-        return _SPACE
-    if char in "\"'":
-        return _QUOTE
-    if category in {"Ps", "Pi"}:
-        return _OPENING
-    return _CLOSING if category in {"Pe", "Pf"} or char in _CLOSING_SIGNS else _PLAIN
-
-
-@lru_cache(maxsize=8192)
-def _width(char: str) -> int:
-    """Return the columns of one code point: 0 for what joins the sign before it, 2 for full width, else 1."""
-    category, east_asian = ucd.category(char), ucd.east_asian_width(char)
-    if category in {"Mn", "Me", "Mc", "Cf"} or _JOINING.match(char):
-        return 0
-    if category == "Cn":
-        return 2 if _WIDE_SYMBOL.match(char) or _WIDE_IF_UNKNOWN.match(char) else 1
-    # Ambiguous punctuation (curly quotes, ellipsis, dash) is full width where the text is Chinese.
-    ambiguous = east_asian == "A" and category.startswith("P")
-    return 2 if east_asian in {"W", "F"} or ambiguous or _WIDE_SYMBOL.match(char) else 1
+def _ranks(line: str, kinds: str) -> list[int]:
+    """Return how a line could end before each of its signs."""
+    ranks: list[int] = [_Break.CLUSTER] * len(line)
+    for at in phrase_ends(line):
+        ranks[at] = _Break.PHRASE
+    bases = _UNDER_MARKS.sub(lambda sign: sign[1] * len(sign[0]), kinds)
+    for rank, pattern in _RULES:
+        for match in pattern.finditer(bases):
+            if match.end() < len(line):
+                ranks[match.end()] = rank
+    for match in KEPT_WHOLE.finditer(line):
+        for at in range(match.start() + 1, match.end()):
+            ranks[at] = max(ranks[at], _Break.WORD)
+    for match in _ONE_SIGN.finditer(kinds):
+        if match.end() < len(line):
+            ranks[match.end()] = _Break.SIGN
+    return ranks
