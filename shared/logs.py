@@ -1,7 +1,7 @@
 """One JSON line per event on standard output; Function Compute collects it. Secrets never pass.
 
-A line holds ``time`` (UTC), ``level``, ``event``, the project's ``version``, and what ``bind`` and the caller added. Every
-text in it is masked before it is written as JSON, so a line is JSON whatever a secret looks like and wherever it stands.
+A line holds ``time`` (UTC), ``level``, ``event``, the project's ``version``, and what ``bind`` and the caller added.
+Every text in it is masked before it is written as JSON, so a line is JSON whatever a secret looks like.
 """
 
 from __future__ import annotations

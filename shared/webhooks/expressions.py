@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from shared.errors import BadInput
 
 if TYPE_CHECKING:
+    from jmespath.visitor import TreeInterpreter
     from jmespath.visitor import _TreeNode as Node
 
 STEPS = 2_000_000
@@ -38,26 +40,31 @@ SAMPLE: dict[str, Any] = {
 _turn = threading.Lock()
 
 
-def evaluate(expression: str, value: object) -> Any:  # noqa: ANN401 - whatever the expression picks
+def evaluate(expression: str, value: object, *, written: bool) -> Any:  # noqa: ANN401 - whatever the expression picks
     """Return what the expression picks out of a JSON value.
+
+    Args:
+        expression: in JMESPath.
+        value: what it is applied to.
+        written: whether the result is going to be written out, which has to be paid for too.
 
     Raises:
         BadInput: it cannot be evaluated over this value, or takes more than ``STEPS``; no part of the value is quoted.
     """
     with _turn:
-        return _evaluate(expression, value, _Budget(STEPS))
+        return _evaluate(_compile(expression), value, _Budget(STEPS), written=written)
 
 
 @functools.lru_cache(maxsize=1024)  # subscribers.json is read again and again
-def fault(expression: str) -> str | None:
+def fault(expression: str, *, written: bool) -> str | None:
     """Return what is wrong with an expression whatever it is applied to; None if nothing is."""
     budget = _Budget(_SAMPLE_STEPS)
     try:
-        _compile(expression)
+        tree = _compile(expression)
     except BadInput as error:
         return error.message
     try:
-        _evaluate(expression, SAMPLE, budget)
+        _evaluate(tree, SAMPLE, budget, written=written)
     except BadInput as error:
         if budget.left < 0:
             return f"{error.message} (counted over a summary with one row in each list)"
@@ -97,13 +104,12 @@ def _compile(expression: str) -> Node:
     return tree
 
 
-def _evaluate(expression: str, value: object, budget: _Budget) -> Any:  # noqa: ANN401 - as above
+def _evaluate(tree: Node, value: object, budget: _Budget, *, written: bool) -> Any:  # noqa: ANN401 - as above
     from jmespath.exceptions import JMESPathTypeError
 
-    tree = _compile(expression)
     try:
-        found = _interpreter(budget).visit(tree, value)
-        budget.spend(_size(found, budget.left))
+        found = _interpreter()(budget).visit(tree, value)
+        budget.spend(_size(found, budget.left) if written else 0)
     except JMESPathTypeError as error:  # its own text quotes the value: personal data, and maybe gigabytes of it
         expected = " or ".join(error.expected_types)
         raise BadInput(f"{error.function_name}() takes {expected}, not {error.actual_type}") from None
@@ -112,39 +118,50 @@ def _evaluate(expression: str, value: object, budget: _Budget) -> Any:  # noqa: 
     return found
 
 
-def _interpreter(budget: _Budget) -> Any:  # noqa: ANN401 - a class of a library that is imported where it is used
-    """Return the library's interpreter, made to pay before it works."""
+@functools.cache
+def _interpreter() -> Callable[[_Budget], TreeInterpreter]:
+    """Return the library's interpreter, made to pay before it works; loaded when the first expression is."""
     from jmespath.functions import Functions
     from jmespath.visitor import Options, TreeInterpreter
 
     class PayingFunctions(Functions):
+        def __init__(self, budget: _Budget) -> None:
+            self._budget = budget
+
         def call_function(self, function_name: str, resolved_args: Any) -> Any:  # noqa: ANN401 - the library's signature
-            budget.spend(_cost(function_name, resolved_args, budget.left))
+            self._budget.spend(_cost(function_name, resolved_args, self._budget.left))
             return super().call_function(function_name, resolved_args)
 
     class PayingInterpreter(TreeInterpreter):
+        def __init__(self, budget: _Budget) -> None:
+            super().__init__(Options(custom_functions=PayingFunctions(budget)))
+            self._budget = budget
+
         def visit(self, node: Node, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the library's signature
-            budget.spend(1)
+            self._budget.spend(1)
             return super().visit(node, *args, **kwargs)
 
         def visit_comparator(self, node: Node, value: Any) -> Any:  # noqa: ANN401 - the library's signature
             sides = [self.visit(child, value) for child in node["children"]]
-            budget.spend(sum(_size(side, budget.left) for side in sides))
-            known: list[Node] = [{"type": "literal", "value": side, "children": []} for side in sides]
-            return super().visit_comparator({**node, "children": known}, value)
+            self._budget.spend(sum(_size(side, self._budget.left) for side in sides))
+            return super().visit_comparator({**node, "children": [_literal(side) for side in sides]}, value)
 
         def visit_flatten(self, node: Node, value: Any) -> Any:  # noqa: ANN401 - the library's signature
             lists = self.visit(node["children"][0], value)
             if isinstance(lists, list):
-                budget.spend(sum(len(each) if isinstance(each, list) else 1 for each in lists))
-            known: Node = {"type": "literal", "value": lists, "children": []}
-            return super().visit_flatten({**node, "children": [known]}, value)
+                self._budget.spend(sum(len(each) if isinstance(each, list) else 1 for each in lists))
+            return super().visit_flatten({**node, "children": [_literal(lists)]}, value)
 
         def visit_slice(self, node: Node, value: Any) -> Any:  # noqa: ANN401 - the library's signature
-            budget.spend(len(value) if isinstance(value, list) else 0)
+            self._budget.spend(len(value) if isinstance(value, list) else 0)
             return super().visit_slice(node, value)
 
-    return PayingInterpreter(Options(custom_functions=PayingFunctions()))
+    return PayingInterpreter
+
+
+def _literal(value: object) -> Node:
+    """Return a node for what has been evaluated already."""
+    return {"type": "literal", "value": value, "children": []}
 
 
 def _cost(name: str, args: list[Any], most: int) -> int:

@@ -83,7 +83,7 @@ class Subscriber:
 
     def _search(self, name: str, expression: str, summary: dict[str, Any]) -> Any:  # noqa: ANN401 - as above
         try:
-            return expressions.evaluate(expression, summary)
+            return expressions.evaluate(expression, summary, written=name == "select")
         except BadInput as error:
             raise BadInput(
                 f"subscriber {self.id}: {name} cannot be evaluated: {error.message}; correct it in SUBSCRIBERS_URL",
@@ -143,6 +143,7 @@ def parse(body: bytes, env: Mapping[str, str], check_url: Callable[[str], object
     if not isinstance(entries, list):
         raise SubscribersBroken('SUBSCRIBERS_URL has no list of "subscribers"; correct the file')
 
+    readable = _Environment(env)
     names = [entry["id"] if _has_id(entry) else f"#{position}" for position, entry in enumerate(entries, 1)]
     times = Counter(names)
     good: list[Subscriber] = []
@@ -152,26 +153,60 @@ def parse(body: bytes, env: Mapping[str, str], check_url: Callable[[str], object
     for name, entry in zip(names, entries, strict=True):
         if times[name] > 1:
             continue
-        faults = list(_faults(entry, env, check_url)) if isinstance(entry, dict) else ["must be a JSON object"]
+        faults = list(_faults(entry, readable, check_url)) if isinstance(entry, dict) else ["must be a JSON object"]
         if faults:
             disabled = isinstance(entry, dict) and entry.get("enabled") is False
             broken.append(Broken(name, "; ".join(faults), enabled=not disabled))
         else:
-            good.append(_subscriber(entry, env))
+            good.append(_subscriber(entry, readable))
     return Subscribers(tuple(good), tuple(broken))
 
 
-def _subscriber(entry: dict[str, Any], env: Mapping[str, str]) -> Subscriber:
+class _Environment:
+    """What ``env:`` may read: variables named ``SUBSCRIBER_...``, and no other.
+
+    The environment also holds the role's key and the settings, and whoever is told may not be told these.
+    """
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._values = {name: value.strip() for name, value in env.items() if name.startswith(_PREFIX)}
+        held = ((name, value.strip()) for name, value in env.items() if SETTING.fullmatch(name))
+        self._settings = {name: value for name, value in held if len(value) >= _SHORTEST_SETTING}
+
+    def resolve(self, text: str) -> str:
+        """Return the text, or what the variable holds where it says ``env:SUBSCRIBER_...``: nothing if unset."""
+        match = _ENV.fullmatch(text)
+        return self._values.get(match["name"], "") if match else text
+
+    def faults(self, text: str) -> list[str]:
+        """Return what is wrong with a text as far as the environment is concerned."""
+        match = _ENV.fullmatch(text)
+        if match is None and text.startswith("env:"):
+            return [f"env: must be followed by the name of a variable, such as {_PREFIX}CMS_SECRET"]
+        value = self.resolve(text)
+        if match and not match["name"].startswith(_PREFIX):
+            new = _PREFIX + match["name"]
+            return [f"{text} is not read, only names beginning with {_PREFIX} are: set {new} and write env:{new}"]
+        if match and not value:
+            return [f"environment variable {match['name']} is not set"]
+        for name, held in self._settings.items():
+            credential = name.startswith("ALIBABA_CLOUD_") and held in value
+            if credential or (match and held == value):  # a text of the file itself may well read like some setting
+                return [f"it gives away the value of {name}, which no subscriber may get; give it one of its own"]
+        return []
+
+
+def _subscriber(entry: dict[str, Any], env: _Environment) -> Subscriber:
     """Take over an entry without faults."""
     taken = dict(entry)
-    taken["secrets"] = tuple(_resolved(text, env) for text in entry["secrets"])
-    taken["headers"] = {name: _resolved(text, env) for name, text in entry.get("headers", {}).items()}
+    taken["secrets"] = tuple(env.resolve(text) for text in entry["secrets"])
+    taken["headers"] = {name: env.resolve(text) for name, text in entry.get("headers", {}).items()}
     if "events" in entry:
         taken["events"] = tuple(entry["events"])
     return Subscriber(**taken)
 
 
-def _faults(entry: dict[str, Any], env: Mapping[str, str], check_url: Callable[[str], object]) -> Iterator[str]:
+def _faults(entry: dict[str, Any], env: _Environment, check_url: Callable[[str], object]) -> Iterator[str]:
     """Yield all that a person has to correct, so that it can be corrected at once."""
     unknown = sorted(entry.keys() - Subscriber.__slots__)
     if unknown:
@@ -210,9 +245,9 @@ def _url_faults(url: object, check_url: Callable[[str], object]) -> Iterator[str
         yield from _refusal(check_url, url)
 
 
-def _secrets_faults(secrets: list[str], env: Mapping[str, str]) -> Iterator[str]:
+def _secrets_faults(secrets: list[str], env: _Environment) -> Iterator[str]:
     for position, text in enumerate(secrets, 1):
-        for fault in _reference_faults(text, env) or _refusal(check_secret, _resolved(text, env)):
+        for fault in env.faults(text) or _refusal(check_secret, env.resolve(text)):
             yield f"secret {position}: {fault}"
 
 
@@ -223,7 +258,7 @@ def _events_faults(patterns: list[str]) -> Iterator[str]:
             yield f"event pattern {pattern[:64]!a} matches none of {', '.join(EVENT_TYPES)}"
 
 
-def _headers_faults(headers: object, env: Mapping[str, str]) -> Iterator[str]:
+def _headers_faults(headers: object, env: _Environment) -> Iterator[str]:
     if not isinstance(headers, dict):
         yield "headers must be an object of names and texts"
         return
@@ -231,54 +266,24 @@ def _headers_faults(headers: object, env: Mapping[str, str]) -> Iterator[str]:
         shown = f"header {name[:64]!a}"
         if not _HEADER_NAME.fullmatch(name) or _RESERVED.fullmatch(name):
             yield f"{shown} is not a header name, or one that is not yours to set"
-        elif not isinstance(text, str) or not _HEADER_VALUE.fullmatch(_resolved(text, env)):
+        elif not isinstance(text, str) or not _HEADER_VALUE.fullmatch(env.resolve(text)):
             yield f"{shown} must have a value of one line of printable ASCII"
         else:
-            yield from (f"{shown}: {fault}" for fault in _reference_faults(text, env))
+            yield from (f"{shown}: {fault}" for fault in env.faults(text))
     if len({name.lower() for name in headers}) < len(headers):
         yield "headers names one header twice"
 
 
 def _expression_faults(name: str, expression: object) -> Iterator[str]:
-    found = expressions.fault(expression) if isinstance(expression, str) else "must be a JMESPath expression"
+    found: str | None = "must be a JMESPath expression"
+    if isinstance(expression, str):
+        found = expressions.fault(expression, written=name == "select")
     if found is not None:
         yield f"{name} {found}"
 
 
 def _texts(given: object) -> list[str]:
     return given if isinstance(given, list) and all(isinstance(text, str) for text in given) else []
-
-
-def _resolved(text: str, env: Mapping[str, str]) -> str:
-    """Return the text, or what the environment holds where it says ``env:SUBSCRIBER_...``: nothing if that is not set.
-
-    No other variable is ever read: the environment holds the role's key and the settings, and whoever is told may not
-    be told these.
-    """
-    match = _ENV.fullmatch(text)
-    if not match:
-        return text
-    return env.get(match["name"], "").strip() if match["name"].startswith(_PREFIX) else ""
-
-
-def _reference_faults(text: str, env: Mapping[str, str]) -> list[str]:
-    """Return what is wrong with a text as far as the environment is concerned."""
-    match = _ENV.fullmatch(text)
-    value = _resolved(text, env)
-    if text.startswith("env:") and not match:
-        return [f"env: must be followed by the name of a variable, such as {_PREFIX}CMS_SECRET"]
-    if match and not match["name"].startswith(_PREFIX):
-        name = match["name"]
-        new = _PREFIX + name
-        return [f"env:{name} is not read, only names beginning with {_PREFIX} are: set {new} and write env:{new}"]
-    if match and not value:
-        return [f"environment variable {match['name']} is not set"]
-    for name, held in env.items():
-        if SETTING.fullmatch(name) and len(held := held.strip()) >= _SHORTEST_SETTING:
-            credential = name.startswith("ALIBABA_CLOUD_") and held in value
-            if credential or (match and held == value):  # a text of the file itself may well read like some setting
-                return [f"it gives away the value of {name}, which no subscriber may get; give it one of its own"]
-    return []
 
 
 def _refusal(check: Callable[[str], object], text: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from pathlib import Path
@@ -16,11 +17,14 @@ from hypothesis import strategies as st
 from shared.errors import BadInput
 from shared.smarttag import summarise
 from shared.webhooks import expressions
-from shared.webhooks.expressions import SAMPLE, STEPS, evaluate, fault
+from shared.webhooks.expressions import LONGEST, SAMPLE, STEPS
 
 ROOT = Path(__file__).parents[2]
 SUMMARY = orjson.loads(summarise((ROOT / "local" / "recorded" / "documented.json").read_bytes(), "a").to_json())
 MANY = 20_000 if os.environ.get("SOAK") else 200
+
+evaluate = functools.partial(expressions.evaluate, written=True)
+fault = functools.partial(expressions.fault, written=True)
 
 PARTS = (
     *(
@@ -139,7 +143,7 @@ COSTLY: dict[str, str] = {
 
 @pytest.mark.parametrize("expression", COSTLY.values(), ids=COSTLY.keys())
 def test_what_costs_too_much_is_refused_and_says_so(expression: str) -> None:
-    assert len(expression) <= expressions.LONGEST
+    assert len(expression) <= LONGEST
     with pytest.raises(BadInput, match=f"takes more than {STEPS:,} steps; make it simpler"):
         evaluate(expression, ROWS)
 
@@ -164,6 +168,18 @@ def test_the_sample_has_the_names_of_a_summary() -> None:
 def test_large_and_honest_is_within_the_budget() -> None:
     found = evaluate("items[?n >= `25000` && contains(text, '促销')].{t: text, n: n}", ROWS)
     assert len(found) == 25_000
+
+
+def test_only_what_is_written_is_paid_for_as_such() -> None:
+    costly = doubled("@", "[@,@]", 25)
+    assert expressions.fault(costly, written=False) is None
+    assert expressions.evaluate(costly, ROWS, written=False)
+
+
+@pytest.mark.parametrize("expression", ["|".join(["@"] * 99), "not_null(" * 98 + "@" + ")" * 98, "!" * 99 + "@"])
+def test_the_deepest_that_is_taken_can_be_evaluated(expression: str) -> None:
+    assert fault(expression) is None
+    evaluate(expression, SUMMARY)
 
 
 def test_no_refusal_quotes_the_job() -> None:
