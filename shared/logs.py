@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import Enum
 from typing import TextIO
+from urllib.parse import quote
 
 import orjson
 
@@ -43,13 +44,18 @@ _LINE_ENDS = str.maketrans({sign: f"\\u{ord(sign):04x}" for sign in "\x85\u2028\
 
 
 def protect(*secrets: str) -> None:
-    """Mask these exact values for as long as the process lives; of ``Bearer abc`` the last word too."""
+    """Mask these values from now on, as they are, escaped or in a URL; of ``Bearer abc`` the last word too."""
     global _protected  # noqa: PLW0603 - one log, one mask; the lock keeps two threads from losing what the other learnt
     words = {match["secret"] for secret in secrets if (match := _SCHEME.fullmatch(secret))}
+    known = {secret for secret in {*secrets, *words} if len(secret) >= _SHORTEST_SECRET}
     with _learning:
-        new = {secret for secret in {*secrets, *words} if len(secret) >= _SHORTEST_SECRET}.difference(_protected)
+        new = {form for each in known for form in _forms(each)}.difference(_protected)
         if new:
             _protected = tuple(sorted((*_protected, *new), key=len, reverse=True))
+
+
+def _forms(secret: str) -> tuple[str, ...]:
+    return secret, repr(secret)[1:-1], quote(secret, safe="", errors="replace")
 
 
 def redact(text: str) -> str:

@@ -140,7 +140,8 @@ def _signed(key: RSAPublicKey, data: bytes, signature: str) -> bool:
     from cryptography.hazmat.primitives.hashes import SHA1
 
     try:
-        key.verify(base64.b64decode(signature, validate=True), data, PKCS1v15(), SHA1())  # noqa: S303 # nosec B303 - MNS's own choice
+        # SHA-1 is MNS's own choice.
+        key.verify(base64.b64decode(signature, validate=True), data, PKCS1v15(), SHA1())  # noqa: S303  # nosec B303
     except (InvalidSignature, ValueError):  # not Base64, or not even ASCII
         return False
     return True

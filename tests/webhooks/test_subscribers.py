@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.errors import BadInput, SubscribersBroken
@@ -222,6 +222,7 @@ def test_a_file_of_before_the_prefix_is_told_the_new_name(place: str) -> None:
     assert "set SUBSCRIBER_CMS_SECRET and write env:SUBSCRIBER_CMS_SECRET" in told
 
 
+@settings(deadline=None)  # of a machine under load
 @given(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,20}", fullmatch=True).filter(lambda name: name[:11] != "SUBSCRIBER_"))
 def test_no_other_variable_is_given_to_a_subscriber(name: str) -> None:
     env = {name: OLD, f"subscriber_{name}": OLD, "SUBSCRIBER": OLD}
@@ -335,6 +336,7 @@ VALUES = st.recursive(
 KEYS = st.sampled_from(list(Subscriber.__slots__)) | st.text(max_size=5)
 
 
+@settings(deadline=None)  # of a machine under load
 @given(st.lists(VALUES | st.dictionaries(KEYS, VALUES), max_size=4))
 def test_whatever_stands_in_the_list_a_good_subscriber_is_served(entries: list[Any]) -> None:
     subscribers = read(*entries, {**GOOD, "id": "the-good-one"})
