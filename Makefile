@@ -25,6 +25,7 @@ lint: $(VENV)/test.stamp  ## Check style, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive functions shared
 
 format: $(VENV)/test.stamp  ## Format the code
 	$(BIN)/ruff format .

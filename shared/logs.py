@@ -1,6 +1,7 @@
 """One JSON line per event on standard output; Function Compute collects it. Secrets never pass.
 
 A line holds ``time`` (UTC), ``level``, ``event``, the project's ``version``, and what ``bind`` and the caller added.
+Every text in it is masked before it is written as JSON, so a line is JSON whatever a secret looks like.
 """
 
 from __future__ import annotations
@@ -8,12 +9,14 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import threading
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from enum import Enum
 from typing import TextIO
+from urllib.parse import quote
 
 import orjson
 
@@ -21,27 +24,46 @@ from shared import __version__
 from shared.errors import RelayError
 
 _bound: ContextVar[dict[str, object]] = ContextVar("bound", default={})  # noqa: B039 - replaced, never changed in place
-_protected: deque[str] = deque(maxlen=256)
+_protected: tuple[str, ...] = ()  # longest first: one may be part of another; replaced, never changed in place
+_learning = threading.Lock()
+_SHORTEST_SECRET = 8  # characters; shorter ones would mask ordinary words
+_DEEPEST = 32  # levels of lists and mappings in one field
+_MASK = "***"
 _SHAPES = re.compile(
     r"wh(?:sec|sk)_[A-Za-z0-9+/=_-]+"  # webhook secrets
     r"|\b(?:LTAI|STS\.)[A-Za-z0-9]{8,}"  # AccessKey IDs
-    r"|(?i:(?<=signature=)|(?<=securitytoken=)|(?<=security-token: )|(?<=authorization: )|(?<=bearer ))[^\s&'\"]+"
+    r"|(?i:(?<=bearer ))[^\s&'\"]+"
 )
-_MASK = "***"
+_NAMED = re.compile(  # what follows one of these names, as in a header, a query or the repr of either
+    r"(?i)((?:authorization|signature|security-?token)['\"]?\s*[:=]\s*['\"]?(?:(?:basic|bearer|acs|fc|mns|oss\S*)\s+)?)"
+    r"[^\s&'\"]+"
+)
+_SCHEME = re.compile(r"(?i)(?:basic|bearer|token|apikey)\s+(?P<secret>\S+)")
+# Python and many collectors end a line at these too; JSON may hold them as they are or escaped.
+_LINE_ENDS = str.maketrans({sign: f"\\u{ord(sign):04x}" for sign in "\x85\u2028\u2029"})
 
 
 def protect(*secrets: str) -> None:
-    """Mask these exact values from now on, whatever they look like."""
-    for secret in secrets:
-        if len(secret) >= 8 and secret not in _protected:  # noqa: PLR2004 - shorter values would mask ordinary words
-            _protected.append(secret)
+    """Mask these values from now on, as they are, escaped or in a URL; of ``Bearer abc`` the last word too."""
+    global _protected  # noqa: PLW0603 - one log, one mask; the lock keeps two threads from losing what the other learnt
+    words = {match["secret"] for secret in secrets if (match := _SCHEME.fullmatch(secret))}
+    known = {secret for secret in {*secrets, *words} if len(secret) >= _SHORTEST_SECRET}
+    with _learning:
+        new = {form for each in known for form in _forms(each)}.difference(_protected)
+        if new:
+            _protected = tuple(sorted((*_protected, *new), key=len, reverse=True))
+
+
+def _forms(secret: str) -> tuple[str, ...]:
+    return secret, repr(secret)[1:-1], quote(secret, safe="", errors="replace")
 
 
 def redact(text: str) -> str:
     """Return ``text`` with every known or secret-looking value masked."""
-    for secret in tuple(_protected):  # another thread may add one meanwhile
-        text = text.replace(secret, _MASK)
-    return _SHAPES.sub(_MASK, text)
+    for secret in _protected:
+        if secret in text:
+            text = text.replace(secret, _MASK)
+    return _SHAPES.sub(_MASK, _NAMED.sub(rf"\1{_MASK}", text))
 
 
 @contextmanager
@@ -89,8 +111,25 @@ class _JsonLine(logging.Formatter):
         }
         if record.exc_info:
             line["trace"] = self.formatException(record.exc_info)
-        try:
-            text = orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS)
-        except (TypeError, ValueError):  # lone surrogates, huge integers: a log line is never worth an exception
-            text = orjson.dumps({key: ascii(value) for key, value in line.items()}, option=orjson.OPT_NON_STR_KEYS)
-        return redact(text.decode())
+        return orjson.dumps(_masked(line)).decode().translate(_LINE_ENDS)
+
+
+def _masked(value: object, level: int = 0) -> object:
+    """Return a value as orjson takes it, with every text in it masked; a log line is never worth an exception."""
+    if value is None or isinstance(value, (bool, float)):
+        return value
+    if isinstance(value, int):
+        return int(value) if -(2**63) <= value < 2**64 else hex(value)
+    if level < _DEEPEST and isinstance(value, Mapping):
+        return {_masked_text(key): _masked(inner, level + 1) for key, inner in value.items()}
+    if level < _DEEPEST and isinstance(value, (list, tuple, set, frozenset)):
+        return [_masked(inner, level + 1) for inner in value]
+    return _masked_text(value)
+
+
+def _masked_text(value: object) -> str:
+    try:
+        text = str(value.value if isinstance(value, Enum) else value)
+    except Exception:  # noqa: BLE001 - whatever an object's own code raises, RecursionError of a deep one included
+        text = f"<{type(value).__name__}>"
+    return redact(text).encode(errors="backslashreplace").decode()

@@ -17,15 +17,18 @@ list that fits decides, so that no payload has two meanings:
     ``requestPayload``, ``body``.
 
 Keys are looked up case-insensitively, for MPS has sent each of them in either case and in both at once; where two
-differ only in case, nulls do not count and capitals come first.
+differ only in case, nulls do not count and capitals come first. A byte order mark, blanks and NULs around any text do
+not count. The work is linear in the size of the event, and no more than ``MOST`` messages of one are taken.
 """
 
 from __future__ import annotations
 
 import base64
 import re
+import string
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -33,14 +36,10 @@ import orjson
 from shared.errors import BadInput
 from shared.jobs import check_job_id
 
+MOST = 100  # messages of one event
 _DEPTH = 24  # steps; a destination event around an array of CloudEvents of Base64 takes 8
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_ENVELOPES = (
-    ("message", {"topicname", "messageid"}),
-    ("requestpayload", {"requestcontext"}),
-    ("data", {"specversion"}),
-    ("body", {"attrs"}),
-)
+_AROUND = "\ufeff\0" + string.whitespace
 _STRIPPED = ("messagebody", "message", "data", "requestpayload", "body")
 
 
@@ -55,15 +54,19 @@ class JobChanged:
 
 @dataclass(frozen=True, slots=True)
 class Publish:
-    """Our own command. The same ``request_id`` names the same redelivery, however often the command arrives."""
+    """Our own command. The same ``request_id`` names the same redelivery, however often the command arrives.
+
+    ``refresh`` asks MPS again, whatever is stored.
+    """
 
     job_id: str
     redeliver: bool = False
     request_id: str = ""
+    refresh: bool = False
 
     def to_event(self) -> bytes:
         """Return the event that ``parse`` reads back as this command."""
-        fields = {"command": "publish", "jobId": self.job_id, "redeliver": self.redeliver}
+        fields = {"command": "publish", "jobId": self.job_id, "redeliver": self.redeliver, "refresh": self.refresh}
         return orjson.dumps({**fields, "requestId": self.request_id} if self.request_id else fields)
 
 
@@ -95,8 +98,11 @@ Message = JobChanged | Publish | Sweep | Skipped | Poison
 
 
 def parse(event: bytes) -> tuple[Message, ...]:
-    """Return what ``event`` says: at least one value, one for each element of an array. Never raises."""
-    return tuple(_read(event, event, _DEPTH + 1))
+    """Return what ``event`` says: one value, or one for each element of an array, ``MOST`` at most. Never raises."""
+    messages = tuple(islice(_read(event, event, _DEPTH + 1), MOST + 1))
+    if len(messages) > MOST:
+        return (Poison(event, f"the event holds more than {MOST} messages; send them in several events"),)
+    return messages
 
 
 def _read(value: object, raw: bytes, left: int) -> Iterator[Message]:
@@ -122,13 +128,12 @@ def _open(value: object) -> object:
     if isinstance(value, (bytes, str)):
         return _from_text(value if isinstance(value, str) else _decode(value))
     if not isinstance(value, dict):
-        raise BadInput(f"a JSON {'null' if value is None else type(value).__name__} is no message")
+        raise BadInput(f"a JSON {'null' if value is None else type(value).__name__} is not a message")
     fields: dict[str, Any] = {}  # without nulls
     for name in sorted(value):
         if value[name] is not None:
             fields.setdefault(name.lower(), value[name])
-    marked = (fields[name] for name, marks in _ENVELOPES if name in fields and not marks.isdisjoint(fields))
-    inside = next(marked, None)
+    inside = _enveloped(fields)
     if inside is None:
         inside = _message(fields)
     if inside is None:
@@ -136,6 +141,19 @@ def _open(value: object) -> object:
     if inside is None:
         raise BadInput(f"no known message or envelope; its keys are {ascii(sorted(value)[:10])[:200]}")
     return inside
+
+
+def _enveloped(fields: dict[str, Any]) -> object:
+    """Return what lies in an envelope that is known by its marks; None if there is none."""
+    if "message" in fields and ("topicname" in fields or "messageid" in fields):
+        return fields["message"]  # MNS in JSON
+    if "requestpayload" in fields and "requestcontext" in fields:
+        return fields["requestpayload"]  # an asynchronous destination
+    if "data" in fields and "specversion" in fields:
+        return fields["data"]  # a CloudEvent
+    if "body" in fields and "attrs" in fields:
+        return fields["body"]  # MNS STREAM with attributes
+    return None
 
 
 def _message(fields: dict[str, Any]) -> Message | None:
@@ -146,7 +164,7 @@ def _message(fields: dict[str, Any]) -> Message | None:
     if "type" not in fields:
         return None
     kind = fields["type"]
-    _check(isinstance(kind, str) and kind != "", "Type is no text")
+    _check(isinstance(kind, str) and kind != "", "Type must be a string")
     if kind.lower() != "smarttag":
         return Skipped(f"a message of Type {kind[:60]!a} is not about a smart-tagging job", kind)
     return JobChanged(_job_id(fields), _text(fields, "state").capitalize(), _text(fields, "userdata"))
@@ -154,24 +172,25 @@ def _message(fields: dict[str, Any]) -> Message | None:
 
 def _command(fields: dict[str, Any]) -> Publish:
     _check(fields["command"] == "publish", f"unknown command {ascii(fields['command'])[:60]}; the only one is publish")
-    redeliver, request_id = fields.get("redeliver", False), fields.get("requestid", "")
-    _check(isinstance(redeliver, bool), "redeliver is neither true nor false")
+    for name in ("redeliver", "refresh"):
+        _check(isinstance(fields.get(name, False), bool), f"{name} must be true or false")
+    request_id = fields.get("requestid", "")
     _check(
         request_id == "" or (isinstance(request_id, str) and _REQUEST_ID.fullmatch(request_id) is not None),
-        "requestId is not 1 to 64 characters of A-Z, a-z, 0-9, _ and -",
+        "requestId must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -",
     )
-    return Publish(_job_id(fields), redeliver, request_id)
+    return Publish(_job_id(fields), fields.get("redeliver", False), request_id, fields.get("refresh", False))
 
 
 def _job_id(fields: dict[str, Any]) -> str:
     job_id = fields.get("jobid")
     if not isinstance(job_id, str):
-        raise BadInput("JobId is missing" if job_id is None else "JobId is no text")
+        raise BadInput("JobId is missing" if job_id is None else "JobId must be a string")
     return check_job_id(job_id)
 
 
 def _text(fields: dict[str, Any], name: str) -> str:
-    """Return a field that only informs; a value that is no text (UserData as an object, say) becomes its JSON."""
+    """Return a field that only informs; a value that is no string (UserData as an object, say) becomes its JSON."""
     value = fields.get(name, "")
     return value if isinstance(value, str) else _dump(value).decode()
 
@@ -197,9 +216,8 @@ def _element(value: object, event: bytes) -> bytes:
 
 
 def _decode(data: bytes) -> str:
-    if data.startswith(b"\xef\xbb\xbf"):
-        raise BadInput("the bytes start with a UTF-8 byte order mark; send JSON without one")
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:4]:
+    head = data.lstrip(_AROUND.encode())[:4]
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head:
         raise BadInput("the bytes look like UTF-16 or UTF-32; send UTF-8")
     try:
         return data.decode()
@@ -209,7 +227,7 @@ def _decode(data: bytes) -> str:
 
 def _from_text(text: str) -> object:
     """Return what a text holds: a JSON value, the ``Message`` of an XML push, or the text Base64 stands for."""
-    text = text.strip()
+    text = text.strip(_AROUND)
     _check(text != "", "the message is empty")
     if text[0] == "<":
         return _from_xml(text)
@@ -228,28 +246,46 @@ def _from_text(text: str) -> object:
 
 
 def _from_xml(text: str) -> str:
-    """Return the text of ``Message``.
+    """Return the text of the first ``Message`` element.
 
-    The documented sample of a push leaves ``PublishTime`` open, so if the whole is malformed ``Message`` alone will do.
+    The documented sample of a push leaves ``PublishTime`` open: what is malformed behind ``Message`` does not matter.
     """
-    from xml.etree.ElementTree import ParseError
-
     from defusedxml import DefusedXmlException
-    from defusedxml.ElementTree import fromstring
+    from defusedxml.ElementTree import DefusedXMLParser, ParseError
 
+    found = _MessageText()
     try:
-        try:
-            root = fromstring(text, forbid_dtd=True)
-        except ParseError:
-            part = re.search(r"<Message>.*?</Message>", text, re.DOTALL)
-            if part is None:
-                raise
-            root = fromstring(f"<Notification>{part[0]}</Notification>", forbid_dtd=True)
+        parser = DefusedXMLParser(target=found, forbid_dtd=True)
+        parser.feed(text)
+        parser.close()
     except DefusedXmlException as error:
         raise BadInput("the XML has a document type or entities; neither is accepted") from error
     except (ParseError, ValueError) as error:
-        raise BadInput(f"not well-formed XML: {error}") from error
-    for child in root:
-        if isinstance(child.tag, str) and child.tag.rpartition("}")[2].lower() == "message":
-            return "".join(child.itertext())
-    raise BadInput("the XML has no Message element")
+        if not found.whole:
+            raise BadInput(f"not well-formed XML: {error}") from error
+    _check(found.whole, "the XML has no Message element")
+    return "".join(found.parts)
+
+
+class _MessageText:
+    """Collects the text of the first ``Message`` as the parser goes by, and builds nothing else."""
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self.whole = False
+        self._level = 0  # 1 in Message itself
+
+    def start(self, tag: str, _attributes: dict[str, str]) -> None:
+        if self._level or (not self.whole and tag.rpartition("}")[2].lower() == "message"):
+            self._level += 1
+
+    def data(self, text: str) -> None:
+        if self._level:
+            self.parts.append(text)
+
+    def end(self, _tag: str) -> None:
+        self.whole = self.whole or self._level == 1
+        self._level -= bool(self._level)
+
+    def close(self) -> None:
+        """Nothing was built."""

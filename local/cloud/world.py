@@ -99,7 +99,7 @@ def world(
             "OUTPUT_URL": f"oss://{BUCKET}/{PREFIX}",
             "SUBSCRIBERS_URL": f"oss://{BUCKET}/{SUBSCRIBERS}",
             "WEBHOOK_ALLOW_CIDRS": "127.0.0.0/8",
-            "ARCHIVE_SECRET": SECRETS["archive"],
+            "SUBSCRIBER_ARCHIVE_SECRET": SECRETS["archive"],
             "API_TOKENS": f"local:write:{_hash(TOKEN)},pusher:push:{_hash(PUSH_TOKEN)}",
         }
         functions = stack.enter_context(
@@ -132,7 +132,12 @@ def _subscribers(receivers: Mapping[str, Receiver]) -> bytes:
     entries = [
         {"id": "cms", "secrets": [SECRETS["cms"]], "events": ["smarttag.job.*"]},
         {"id": "review", "secrets": [SECRETS["review"]], "when": "alerts"},
-        {"id": "archive", "secrets": ["env:ARCHIVE_SECRET"], "events": ["smarttag.job.succeeded"], "payload": "full"},
+        {
+            "id": "archive",
+            "secrets": ["env:SUBSCRIBER_ARCHIVE_SECRET"],
+            "events": ["smarttag.job.succeeded"],
+            "payload": "full",
+        },
     ]
     for entry in entries:
         entry["url"] = f"{receivers[str(entry['id'])].url}/hooks/smarttag"

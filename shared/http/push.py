@@ -3,6 +3,7 @@
 Sources: "Verify the signature of a request to an endpoint" (help document 27488), and a push recorded in 2023: all
 ``x-mns-*`` headers are signed; Content-MD5 comes as upper-case hex or as Base64 of the hex digest; the certificate was
 RSA-512 and long expired. Such a key can be factored: the token in the path is the first lock, the signature the second.
+``x-mns-date`` may take the place of ``Date`` ("Common parameters", help document 27485), which proxies rewrite.
 """
 
 from __future__ import annotations
@@ -22,19 +23,25 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 TOLERANCE = 900  # seconds between the push's Date and our clock, either way
-_CERTIFICATE_URL = re.compile(r"https://mnstest\.oss-cn-hangzhou\.aliyuncs\.com/[A-Za-z0-9_-]{1,100}\.pem")
+# The two buckets of MNS: OSS gives a bucket's name to one owner in all regions. The names of the files change.
+_CERTIFICATE_URL = re.compile(
+    r"https?://(?P<where>(?:mnstest\.oss-cn-hangzhou|mns-cert\.oss-cn-[a-z]{2,20}(?:-[a-z0-9]{1,20}){0,3})"
+    r"\.aliyuncs\.com/[A-Za-z0-9_-]{1,100}\.pem(?:\.[A-Za-z0-9_-]{1,40}){0,3})"
+)
 _KEEP = 3600  # seconds a certificate is believed before it is fetched again
+_MOST_KEPT = 8  # certificates
 _MAX_CERTIFICATE = 65536
 
 CertificateSource = Callable[[str], bytes]
 
 
 def fetch_certificate(url: str) -> bytes:
-    """Fetch a certificate (PEM) over TLS, following no redirect; ``Unavailable`` if that fails."""
+    """Fetch a certificate (PEM) over TLS by certifi's roots, following no redirect; ``Unavailable`` if that fails."""
+    import certifi
     import urllib3
 
     try:
-        with urllib3.PoolManager(num_pools=1) as pool:
+        with urllib3.PoolManager(num_pools=1, ca_certs=certifi.where()) as pool:
             answer = pool.request("GET", url, redirect=False, retries=False, timeout=5.0, preload_content=False)
             body = answer.read(_MAX_CERTIFICATE + 1)
             status = answer.status
@@ -70,31 +77,34 @@ class PushVerifier:
         """
         if not _digest_matches(headers.get("content-md5", ""), body):
             raise Problem(SIGNATURE, "Content-MD5 is missing or does not belong to the body.")
-        self._check_date(headers.get("date", ""))
+        dates = [headers[name] for name in ("date", "x-mns-date") if self._is_recent(headers.get(name, ""))]
+        if not dates:
+            raise Problem(SIGNATURE, f"Neither Date nor x-mns-date is an HTTP date within {TOLERANCE} seconds of now.")
         key = self._key(headers.get("x-mns-signing-cert-url", ""))
-        if not _signed(key, _signable(method, target, headers), headers.get("authorization", "")):
+        signature = headers.get("authorization", "")
+        if not any(_signed(key, _signable(method, target, headers, date), signature) for date in dates):
             raise Problem(SIGNATURE, "The signature in Authorization does not belong to this request.")
 
-    def _check_date(self, date: str) -> None:
+    def _is_recent(self, date: str) -> bool:
         try:
-            sent = parsedate_to_datetime(date).timestamp()
+            return abs(self._clock() - parsedate_to_datetime(date).timestamp()) <= TOLERANCE
         except (ValueError, TypeError, OverflowError):
-            raise Problem(SIGNATURE, "The Date header must be an HTTP date.") from None
-        if abs(self._clock() - sent) > TOLERANCE:
-            raise Problem(SIGNATURE, f"The Date header is more than {TOLERANCE} seconds away from now.")
+            return False
 
     def _key(self, encoded: str) -> RSAPublicKey:
         try:
             url = base64.b64decode(encoded, validate=True).decode("ascii")
         except (ValueError, UnicodeDecodeError):
             url = ""
-        if not _CERTIFICATE_URL.fullmatch(url):
+        match = _CERTIFICATE_URL.fullmatch(url)
+        if not match:
             raise Problem(SIGNATURE, "x-mns-signing-cert-url does not name a certificate of MNS.")
+        url = f"https://{match['where']}"  # the documented sample says http://; nothing that is trusted comes over that
         now = self._clock()
         kept = self._keys.get(url)
         if kept is None or now - kept[0] > _KEEP:
             kept = now, _public_key(self._fetch(url))
-            self._keys = {url: kept}  # one at a time: there is one in the world, and the bound is plain
+            self._keys = {**(self._keys if len(self._keys) < _MOST_KEPT else {}), url: kept}
         return kept[1]
 
 
@@ -105,8 +115,8 @@ def _digest_matches(header: str, body: bytes) -> bool:
     return header.lower() == hexadecimal or header in forms
 
 
-def _signable(method: str, target: str, headers: Mapping[str, str]) -> bytes:
-    lines = [method, headers.get("content-md5", ""), headers.get("content-type", "").lower(), headers.get("date", "")]
+def _signable(method: str, target: str, headers: Mapping[str, str], date: str) -> bytes:
+    lines = [method, headers.get("content-md5", ""), headers.get("content-type", "").lower(), date]
     lines += [f"{name}:{value}" for name, value in sorted(headers.items()) if name.startswith("x-mns-")]
     return "\n".join([*lines, target]).encode("latin-1", "replace")
 
@@ -130,7 +140,8 @@ def _signed(key: RSAPublicKey, data: bytes, signature: str) -> bool:
     from cryptography.hazmat.primitives.hashes import SHA1
 
     try:
-        key.verify(base64.b64decode(signature, validate=True), data, PKCS1v15(), SHA1())  # noqa: S303 - MNS's own choice
+        # SHA-1 is MNS's own choice.
+        key.verify(base64.b64decode(signature, validate=True), data, PKCS1v15(), SHA1())  # noqa: S303  # nosec B303
     except (InvalidSignature, ValueError):  # not Base64, or not even ASCII
         return False
     return True

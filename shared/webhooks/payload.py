@@ -23,6 +23,7 @@ EVENTS = {
 FINAL = frozenset(EVENTS[status] for status in JobStatus if status.is_final)
 
 _LISTED = 10  # persons and alerts in a headline
+MAX_BODY = 8 * 1024 * 1024  # bytes; few receivers take more, and every one of many would be held in memory
 _MOST_USER_DATA = 4096  # bytes; MPS itself takes 1,024
 
 
@@ -51,6 +52,8 @@ def make_event(job_id: str, name: str, timestamp: str, summary: dict[str, Any], 
 def make_body(event: dict[str, Any], subscriber: Subscriber, summary: Callable[[], dict[str, Any]]) -> bytes | None:
     """Return the bytes for one subscriber as it is configured now; None if its ``when`` does not hold.
 
+    A body over ``MAX_BODY`` becomes the thin one, with the reason as ``data.summaryOmitted``.
+
     Args:
         event: from ``make_event``.
         subscriber: who is told.
@@ -61,14 +64,22 @@ def make_body(event: dict[str, Any], subscriber: Subscriber, summary: Callable[[
     """
     if subscriber.when is not None and not subscriber.matches(summary()):
         return None
-    if subscriber.payload == "full" or subscriber.select is not None:
-        event = {**event, "data": {**event["data"], "summary": subscriber.selected(summary())}}
-    try:
+    if subscriber.payload == "thin" and subscriber.select is None:
         return orjson.dumps(event, option=orjson.OPT_SORT_KEYS)
+    try:
+        body = orjson.dumps(_with(event, summary=subscriber.selected(summary())), option=orjson.OPT_SORT_KEYS)
     except TypeError as error:
         raise BadInput(
             f"subscriber {subscriber.id}: what select picks is no JSON ({error})", subscriber=subscriber.id
         ) from error
+    if len(body) <= MAX_BODY:
+        return body
+    why = f"with the summary it would be {len(body):,} bytes, of {MAX_BODY:,} at most; fetch it instead"
+    return orjson.dumps(_with(event, summaryOmitted=why), option=orjson.OPT_SORT_KEYS)
+
+
+def _with(event: dict[str, Any], **more: object) -> dict[str, Any]:
+    return {**event, "data": {**event["data"], **more}}
 
 
 def headline(summary: dict[str, Any]) -> dict[str, Any]:

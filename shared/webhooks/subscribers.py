@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from shared.errors import BadInput, PermanentError, SubscribersBroken
+from shared.webhooks import expressions
 from shared.webhooks.signing import check_secret
 
 EVENT_TYPES = tuple(f"smarttag.job.{state}" for state in ("succeeded", "failed", "processing", "submitted"))
@@ -24,7 +25,14 @@ FUNCTION_URL = re.compile(
 )
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_PREFIX = "SUBSCRIBER_"
 _ENV = re.compile(r"env:(?P<name>[A-Za-z_][A-Za-z0-9_]*)")
+# The credentials and settings of the functions.
+SETTING = re.compile(
+    r"(?:ALIBABA_CLOUD|FC|MPS|OSS|API|WEBHOOK|LINK)_[A-Z0-9_]+|(?:OUTPUT|SUBSCRIBERS|PUBLIC|MEDIA)_URL"
+    r"|HANDOFF|INVOKE_ENDPOINT|MAX_RESULT_BYTES|LOG_LEVEL"
+)
+_SHORTEST_SETTING = 8  # characters; shorter values are words such as "token" or "INFO"
 _PATTERN = re.compile(r"[A-Za-z0-9_.*]{1,64}")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]{0,4096}")
@@ -34,7 +42,6 @@ _RESERVED = re.compile(
     r"|expect|keep-alive|proxy-.*|user-agent|accept-encoding",
     re.IGNORECASE,
 )
-_LONGEST_EXPRESSION = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +82,11 @@ class Subscriber:
         return summary if self.select is None else self._search("select", self.select, summary)
 
     def _search(self, name: str, expression: str, summary: dict[str, Any]) -> Any:  # noqa: ANN401 - as above
-        import jmespath
-        from jmespath.exceptions import JMESPathError
-
         try:
-            return jmespath.search(expression, summary)
-        except (JMESPathError, ValueError, TypeError, OverflowError, RecursionError) as error:
+            return expressions.evaluate(expression, summary, written=name == "select")
+        except BadInput as error:
             raise BadInput(
-                f"subscriber {self.id}: {name} cannot be evaluated: {str(error)[:300]}; correct it in SUBSCRIBERS_URL",
+                f"subscriber {self.id}: {name} cannot be evaluated: {error.message}; correct it in SUBSCRIBERS_URL",
                 subscriber=self.id,
             ) from error
 
@@ -121,7 +125,8 @@ def parse(body: bytes, env: Mapping[str, str], check_url: Callable[[str], object
 
     Args:
         body: the file.
-        env: where ``env:NAME`` secrets and header values are looked up.
+        env: where ``env:SUBSCRIBER_...`` secrets and header values are looked up; no value of another variable of it,
+            credentials and settings, is ever taken over.
         check_url: raises a ``PermanentError`` for an http(s) URL that must not be dialled: ``AddressGuard.target``.
 
     Raises:
@@ -138,6 +143,7 @@ def parse(body: bytes, env: Mapping[str, str], check_url: Callable[[str], object
     if not isinstance(entries, list):
         raise SubscribersBroken('SUBSCRIBERS_URL has no list of "subscribers"; correct the file')
 
+    readable = _Environment(env)
     names = [entry["id"] if _has_id(entry) else f"#{position}" for position, entry in enumerate(entries, 1)]
     times = Counter(names)
     good: list[Subscriber] = []
@@ -147,47 +153,81 @@ def parse(body: bytes, env: Mapping[str, str], check_url: Callable[[str], object
     for name, entry in zip(names, entries, strict=True):
         if times[name] > 1:
             continue
-        faults = list(_faults(entry, env, check_url)) if isinstance(entry, dict) else ["is no JSON object"]
+        faults = list(_faults(entry, readable, check_url)) if isinstance(entry, dict) else ["must be a JSON object"]
         if faults:
             disabled = isinstance(entry, dict) and entry.get("enabled") is False
             broken.append(Broken(name, "; ".join(faults), enabled=not disabled))
         else:
-            good.append(_subscriber(entry, env))
+            good.append(_subscriber(entry, readable))
     return Subscribers(tuple(good), tuple(broken))
 
 
-def _subscriber(entry: dict[str, Any], env: Mapping[str, str]) -> Subscriber:
+class _Environment:
+    """What ``env:`` may read: variables named ``SUBSCRIBER_...``, and no other.
+
+    The environment also holds the role's key and the settings, and whoever is told may not be told these.
+    """
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._values = {name: value.strip() for name, value in env.items() if name.startswith(_PREFIX)}
+        held = ((name, value.strip()) for name, value in env.items() if SETTING.fullmatch(name))
+        self._settings = {name: value for name, value in held if len(value) >= _SHORTEST_SETTING}
+
+    def resolve(self, text: str) -> str:
+        """Return the text, or what the variable holds where it says ``env:SUBSCRIBER_...``: nothing if unset."""
+        match = _ENV.fullmatch(text)
+        return self._values.get(match["name"], "") if match else text
+
+    def faults(self, text: str) -> list[str]:
+        """Return what is wrong with a text as far as the environment is concerned."""
+        match = _ENV.fullmatch(text)
+        if match is None and text.startswith("env:"):
+            return [f"env: must be followed by the name of a variable, such as {_PREFIX}CMS_SECRET"]
+        value = self.resolve(text)
+        if match and not match["name"].startswith(_PREFIX):
+            new = _PREFIX + match["name"]
+            return [f"{text} is not read, only names beginning with {_PREFIX} are: set {new} and write env:{new}"]
+        if match and not value:
+            return [f"environment variable {match['name']} is not set"]
+        for name, held in self._settings.items():
+            credential = name.startswith("ALIBABA_CLOUD_") and held in value
+            if credential or (match and held == value):  # a text of the file itself may well read like some setting
+                return [f"it gives away the value of {name}, which no subscriber may get; give it one of its own"]
+        return []
+
+
+def _subscriber(entry: dict[str, Any], env: _Environment) -> Subscriber:
     """Take over an entry without faults."""
     taken = dict(entry)
-    taken["secrets"] = tuple(_resolved(text, env) for text in entry["secrets"])
-    taken["headers"] = {name: _resolved(text, env) for name, text in entry.get("headers", {}).items()}
+    taken["secrets"] = tuple(env.resolve(text) for text in entry["secrets"])
+    taken["headers"] = {name: env.resolve(text) for name, text in entry.get("headers", {}).items()}
     if "events" in entry:
         taken["events"] = tuple(entry["events"])
     return Subscriber(**taken)
 
 
-def _faults(entry: dict[str, Any], env: Mapping[str, str], check_url: Callable[[str], object]) -> Iterator[str]:
+def _faults(entry: dict[str, Any], env: _Environment, check_url: Callable[[str], object]) -> Iterator[str]:
     """Yield all that a person has to correct, so that it can be corrected at once."""
     unknown = sorted(entry.keys() - Subscriber.__slots__)
     if unknown:
         yield f"unknown fields {', '.join(ascii(name[:40]) for name in unknown)}"
     if not _has_id(entry):
-        yield "id is not 1 to 64 characters of A-Z, a-z, 0-9, _ and -"
+        yield "id must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -"
     given = {"secrets": None, "events": ["*"], "payload": "thin", "headers": {}, "enabled": True, **entry}
     yield from _url_faults(given.get("url"), check_url)
     for name in ("secrets", "events"):
         if not _texts(given[name]):
-            yield f"{name} is no list of at least one text"
+            yield f"{name} must be a list of at least one text"
     yield from _secrets_faults(_texts(given["secrets"]), env)
     yield from _events_faults(_texts(given["events"]))
     for name in ("when", "select"):
         if given.get(name) is not None:
             yield from _expression_faults(name, given[name])
     if given["payload"] not in ("thin", "full"):
-        yield "payload is neither thin nor full"
+        yield "payload must be thin or full"
     yield from _headers_faults(given["headers"], env)
     if not isinstance(given["enabled"], bool):
-        yield "enabled is neither true nor false"
+        yield "enabled must be true or false"
 
 
 def _has_id(entry: object) -> bool:
@@ -197,17 +237,17 @@ def _has_id(entry: object) -> bool:
 
 def _url_faults(url: object, check_url: Callable[[str], object]) -> Iterator[str]:
     if not isinstance(url, str) or not url:
-        yield "url is missing or no text"
+        yield "url must be given, as text"
     elif url.startswith("fc:"):
         if not FUNCTION_URL.fullmatch(url):
-            yield "url is not of the form fc://service.qualifier/function"
+            yield "url must have the form fc://service.qualifier/function"
     else:
         yield from _refusal(check_url, url)
 
 
-def _secrets_faults(secrets: list[str], env: Mapping[str, str]) -> Iterator[str]:
+def _secrets_faults(secrets: list[str], env: _Environment) -> Iterator[str]:
     for position, text in enumerate(secrets, 1):
-        for fault in _unset(text, env) or _refusal(check_secret, _resolved(text, env)):
+        for fault in env.faults(text) or _refusal(check_secret, env.resolve(text)):
             yield f"secret {position}: {fault}"
 
 
@@ -218,55 +258,32 @@ def _events_faults(patterns: list[str]) -> Iterator[str]:
             yield f"event pattern {pattern[:64]!a} matches none of {', '.join(EVENT_TYPES)}"
 
 
-def _headers_faults(headers: object, env: Mapping[str, str]) -> Iterator[str]:
+def _headers_faults(headers: object, env: _Environment) -> Iterator[str]:
     if not isinstance(headers, dict):
-        yield "headers is no object of names and texts"
+        yield "headers must be an object of names and texts"
         return
     for name, text in headers.items():
         shown = f"header {name[:64]!a}"
         if not _HEADER_NAME.fullmatch(name) or _RESERVED.fullmatch(name):
-            yield f"{shown} is no header name, or one that is not yours to set"
-        elif not isinstance(text, str) or not _HEADER_VALUE.fullmatch(_resolved(text, env)):
-            yield f"{shown} has a value that is no line of printable ASCII"
+            yield f"{shown} is not a header name, or one that is not yours to set"
+        elif not isinstance(text, str) or not _HEADER_VALUE.fullmatch(env.resolve(text)):
+            yield f"{shown} must have a value of one line of printable ASCII"
         else:
-            yield from (f"{shown}: {fault}" for fault in _unset(text, env))
+            yield from (f"{shown}: {fault}" for fault in env.faults(text))
     if len({name.lower() for name in headers}) < len(headers):
         yield "headers names one header twice"
 
 
 def _expression_faults(name: str, expression: object) -> Iterator[str]:
-    if not isinstance(expression, str) or not 0 < len(expression) <= _LONGEST_EXPRESSION:
-        yield f"{name} is no JMESPath expression of up to {_LONGEST_EXPRESSION} characters"
-        return
-    import jmespath
-    from jmespath.exceptions import JMESPathError
-    from jmespath.functions import Functions
-
-    try:
-        nodes = [jmespath.compile(expression).parsed]
-    except (JMESPathError, ValueError, RecursionError) as error:
-        yield f"{name} is no valid JMESPath: {' '.join(str(error).split())[:200]}"
-        return
-    while nodes:  # the library itself notices an unknown function only when it is called
-        node = nodes.pop()
-        if node["type"] == "function_expression" and node["value"] not in Functions.FUNCTION_TABLE:
-            yield f"{name} is no valid JMESPath: there is no function {node['value'][:40]!a}"
-        nodes += [child for child in node["children"] if isinstance(child, dict)]
+    found: str | None = "must be a JMESPath expression"
+    if isinstance(expression, str):
+        found = expressions.fault(expression, written=name == "select")
+    if found is not None:
+        yield f"{name} {found}"
 
 
 def _texts(given: object) -> list[str]:
     return given if isinstance(given, list) and all(isinstance(text, str) for text in given) else []
-
-
-def _resolved(text: str, env: Mapping[str, str]) -> str:
-    """Return the text, or what the environment holds where it says ``env:NAME``: nothing if that is not set."""
-    match = _ENV.fullmatch(text)
-    return env.get(match["name"], "").strip() if match else text
-
-
-def _unset(text: str, env: Mapping[str, str]) -> list[str]:
-    unset = _ENV.fullmatch(text) and not _resolved(text, env)
-    return [f"environment variable {text.removeprefix('env:')} is not set"] if unset else []
 
 
 def _refusal(check: Callable[[str], object], text: str) -> list[str]:

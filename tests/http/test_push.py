@@ -6,12 +6,17 @@ import base64
 import datetime as dt
 import hashlib
 import json
+import ssl
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import format_datetime
+from pathlib import Path
 
 import pytest
+import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
@@ -19,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from werkzeug.test import Client, TestResponse
 
+from local.cloud.receiver import Receiver
 from local.cloud.server import Fault, Request, Response, StandIn
 from shared.errors import Unavailable
 from shared.http.push import TOLERANCE, PushVerifier, fetch_certificate
@@ -175,7 +181,16 @@ def test_clocks_may_differ_a_little(push: Push, age: float) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "http://mnstest.oss-cn-hangzhou.aliyuncs.com/x509_public_certificate.pem",
+        "ftp://mnstest.oss-cn-hangzhou.aliyuncs.com/x509_public_certificate.pem",
+        "https://mnstest.oss-cn-beijing.aliyuncs.com/x.pem",
+        "https://mns-cert.oss-cn-beijing.example.com/x.pem",
+        "https://mns-cert.oss-cn-.aliyuncs.com/x.pem",
+        "https://mns-cert.oss-cn-evil.example.aliyuncs.com/x.pem",
+        "https://evil-mns-cert.oss-cn-beijing.aliyuncs.com/x.pem",
+        "https://mns-cert.oss-us-west-1.example.aliyuncs.com/x.pem",
+        "https://mns-cert.oss-cn-beijing.aliyuncs.com/a/x.pem",
+        "https://mns-cert.oss-cn-beijing.aliyuncs.com/x.pem.",
+        "https://mns-cert.oss-cn-beijing.aliyuncs.com/x.exe",
         "https://mnstest.oss-cn-hangzhou.aliyuncs.com.example.com/x.pem",
         "https://mnstest.oss-cn-hangzhou.aliyuncs.com@example.com/x.pem",
         "https://user@mnstest.oss-cn-hangzhou.aliyuncs.com/x.pem",
@@ -198,6 +213,47 @@ def test_a_certificate_from_elsewhere_is_never_fetched(
     answer = push(body, sign(body, x_mns_signing_cert_url=base64.b64encode(url.encode()).decode()))
     assert answer.status_code == 403
     assert (source.asked, service.accepted) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("named", "fetched"),
+    [
+        ("https://mns-cert.oss-cn-hangzhou.aliyuncs.com/x509_public_certificate.pem", None),
+        ("https://mns-cert.oss-cn-shanghai-finance-1.aliyuncs.com/x509_public_certificate.pem", None),
+        ("https://mns-cert.oss-cn-beijing.aliyuncs.com/x509_public_certificate.pem.version2", None),
+        ("https://mnstest.oss-cn-hangzhou.aliyuncs.com/x509_public_certificate_2026-10.pem", None),
+        ("http://mnstest.oss-cn-hangzhou.aliyuncs.com/x509_public_certificate.pem", URL),  # as the documented sample
+    ],
+)
+def test_where_the_certificates_of_mns_lie(push: Push, source: Source, named: str, fetched: str | None) -> None:
+    body = MESSAGE.encode()
+    source.known = {fetched or named: CERTIFICATE}
+    headers = sign(body, x_mns_signing_cert_url=base64.b64encode(named.encode()).decode())
+    assert push(body, headers).status_code == 200
+    assert source.asked == [fetched or named]
+
+
+def test_certificates_in_use_at_the_same_time_are_all_kept_but_never_many(push: Push, source: Source) -> None:
+    body = MESSAGE.encode()
+    urls = [f"https://mns-cert.oss-cn-beijing.aliyuncs.com/{number}.pem" for number in range(20)]
+    source.known = dict.fromkeys(urls, CERTIFICATE)
+    for url in (*urls[:2] * 5, *urls, urls[0]):
+        assert push(body, sign(body, x_mns_signing_cert_url=base64.b64encode(url.encode()).decode())).status_code == 200
+    assert source.asked == [*urls, urls[0]]
+
+
+def test_x_mns_date_takes_the_place_of_a_date_that_was_lost_or_rewritten(push: Push) -> None:
+    body = MESSAGE.encode()
+    now = format_datetime(dt.datetime.fromtimestamp(NOW, dt.timezone.utc), usegmt=True)
+    headers = sign(body, x_mns_date=now)
+    assert push(body, headers).status_code == 200
+    assert push(body, _without(headers, "Date")).status_code == 200
+    rewritten = format_datetime(dt.datetime.fromtimestamp(NOW + 3, dt.timezone.utc), usegmt=True)
+    assert push(body, headers | {"Date": rewritten}).status_code == 200
+    old = sign(body, sent=NOW - TOLERANCE - 1)
+    assert push(body, old | {"x-mns-date": now}).status_code == 403, "not signed with it"
+    assert push(body, old | {"Date": now}).status_code == 403
+    assert push(body, sign(body, sent=NOW - TOLERANCE - 1, x_mns_date=old["Date"]) | {"Date": now}).status_code == 403
 
 
 def test_a_certificate_url_that_is_no_base64_is_refused(push: Push, source: Source) -> None:
@@ -295,3 +351,30 @@ def test_fetching_follows_nothing_and_reads_no_more_than_a_certificate_needs() -
         with pytest.raises(Unavailable):
             fetch_certificate(f"{host.url}/good.pem")
         assert [request.path for request in host.requests].count("/good.pem") == 2
+
+
+def test_only_the_roots_of_certifi_are_trusted(tmp_path: Path) -> None:
+    """The system's store is made to trust the host here, in a process of its own; ours must not look at it."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    child = (
+        "import ssl, sys, urllib.request\n"
+        "from shared.http.push import fetch_certificate\n"
+        "urllib.request.urlopen(sys.argv[1])\n"
+        "fetch_certificate(sys.argv[1])\n"
+    )
+    with Receiver("whsec_" + "A" * 32, context=context) as host:
+        host.fail(Fault("answer", times=9, response=Response(200, CERTIFICATE)))
+        ended = subprocess.run(
+            [sys.executable, "-c", child, f"{host.url}/x.pem"],
+            cwd=Path(__file__).parents[2],
+            env={"SSL_CERT_FILE": str(tmp_path / "ca.pem")},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert len(host.requests) == 1, "only the one that trusts the system's store"
+    assert ended.stderr.splitlines()[-1].startswith("shared.errors.Unavailable")

@@ -145,7 +145,7 @@ def test_a_redelivery_that_came_before_its_notification_stands_for_it_even_after
 
 
 def test_a_disabled_subscriber_is_owed_nothing_even_if_it_is_malformed() -> None:
-    entry = {"id": "a", "url": "https://a.example.com/", "secrets": ["env:GONE"], "enabled": False}
+    entry = {"id": "a", "url": "https://a.example.com/", "secrets": ["env:SUBSCRIBER_GONE"], "enabled": False}
     found = read_subscribers(orjson.dumps({"version": 1, "subscribers": [entry]}), {}, lambda _url: None)
     assert [(each.id, each.enabled) for each in found.broken] == [("a", False)]
     world = World(lambda: found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 from xml.sax.saxutils import escape
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shared.triggers import JobChanged, Message, Poison, Publish, Skipped, Sweep, parse
+from shared.triggers import MOST, JobChanged, Message, Poison, Publish, Skipped, Sweep, parse
 
 MESSAGE = {
     "Type": "smarttag",
@@ -89,6 +90,12 @@ def push_xml(text: str) -> str:
 ACCEPTED: dict[str, bytes] = {
     "bare, or STREAM without attributes": BODY.encode(),
     "surrounded by white space": b"\r\n " + BODY.encode() + b"\n",
+    "with a byte order mark": BODY.encode("utf-8-sig"),
+    "with a byte order mark, blanks and NULs around": ("\0\r\n\ufeff \0" + BODY + "\0 \0\n").encode(),
+    "with NULs behind, as C programs send": BODY.encode() + b"\0\0",
+    "Base64 with a mark and NULs around, of the same": ("\ufeff" + b64("\ufeff" + BODY + "\0") + "\n\0").encode(),
+    "MNS JSON around a mark": as_bytes(mns_json("\ufeff" + BODY)),
+    "push in XML behind a mark": ("\ufeff" + push_xml(BODY)).encode(),
     "lower camel keys, as MPS once sent them": as_bytes({k[0].lower() + k[1:]: v for k, v in MESSAGE.items()}),
     "each key in both cases": as_bytes({**MESSAGE, **{k[0].lower() + k[1:]: v for k, v in MESSAGE.items()}}),
     "upper case keys": as_bytes({k.upper(): v for k, v in MESSAGE.items()}),
@@ -208,7 +215,9 @@ POISON: dict[str, tuple[bytes, str]] = {
     "half-cut": (BODY.encode()[:60], "not valid JSON"),
     "GBK": (BODY.encode("gbk"), "GBK"),
     "not UTF-8 within Base64": (base64.b64encode(BODY.encode("gbk")), "read as Base64, byte"),
-    "UTF-8 byte order mark": (BODY.encode("utf-8-sig"), "byte order mark"),
+    "nothing but marks, blanks and NULs": ("\ufeff\0 \n\0".encode(), "empty"),
+    "NULs within": (BODY.replace("Success", "\0").encode(), "not valid JSON"),
+    "XML that ends within Message": (b"<Notification><Message>{", "not well-formed"),
     "UTF-16 with a mark": (BODY.encode("utf-16"), "UTF-16"),
     "UTF-16 without": (BODY.encode("utf-16-le"), "UTF-16"),
     "nested beyond the parser": (b"[" * 5000 + b"]" * 5000, "not valid JSON"),
@@ -222,12 +231,14 @@ POISON: dict[str, tuple[bytes, str]] = {
     ),
     "no JobId": (b'{"Type":"smarttag","State":"Success"}', "JobId is missing"),
     "JobId null": (b'{"Type":"smarttag","JobId":null}', "JobId is missing"),
-    "JobId a number": (b'{"Type":"smarttag","JobId":12}', "JobId is no text"),
+    "JobId a number": (b'{"Type":"smarttag","JobId":12}', "JobId must be a string"),
     "JobId a path": (b'{"Type":"smarttag","JobId":"../../etc"}', "'../../etc'"),
     "JobId with a line end": (b'{"Type":"smarttag","JobId":"abc\\n"}', "A-Z"),
-    "Type no text": (b'{"Type":["smarttag"],"JobId":"a"}', "Type is no text"),
+    "Type no text": (b'{"Type":["smarttag"],"JobId":"a"}', "Type must be a string"),
     "a lone surrogate": (b'{"Type":"smarttag","JobId":"\\ud800"}', "not valid JSON"),
     "unknown command": (b'{"command":"erase","jobId":"a"}', "'erase'"),
+    "refresh no boolean": (b'{"command":"publish","jobId":"a","refresh":1}', "refresh must be true or false"),
+    "requestId a number": (b'{"command":"publish","jobId":"a","requestId":0}', "requestId"),
     "redeliver no boolean": (b'{"command":"publish","jobId":"a","redeliver":"yes"}', "redeliver"),
     "requestId no key": (b'{"command":"publish","jobId":"a","requestId":"a/b"}', "requestId"),
     "XML of something else": (b"<html><body>404</body></html>", "no Message"),
@@ -293,10 +304,24 @@ def test_the_timer_sweeps() -> None:
     assert parse(as_bytes(destination(json.dumps(event)))) == (sweep,)
 
 
-@pytest.mark.parametrize("command", [Publish("a"), Publish("a", redeliver=True), Publish("a", True, "1-64f6cd87")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        Publish("a"),
+        Publish("a", redeliver=True),
+        Publish("a", redeliver=True, request_id="1-64f6cd87"),
+        Publish("a", redeliver=True, request_id="0"),
+        Publish("a", refresh=True),
+        Publish("a", redeliver=True, request_id="b", refresh=True),
+    ],
+)
 def test_a_command_survives_the_trip(command: Publish) -> None:
     assert parse(command.to_event()) == (command,)
     assert parse(as_bytes(destination(command.to_event().decode()))) == (command,)
+
+
+def test_a_command_needs_no_more_than_a_job() -> None:
+    assert parse(b'{"command":"publish","jobId":"a"}') == (Publish("a"),)
 
 
 def test_each_element_of_an_array_stands_on_its_own() -> None:
@@ -335,3 +360,67 @@ def test_envelopes_have_a_bounded_depth() -> None:
     (poison,) = parse(as_bytes({"body": value, "attrs": {}}))
     assert isinstance(poison, Poison)
     assert "nested more than 24 deep" in poison.reason
+
+
+@pytest.mark.parametrize("inner", [MESSAGE, None, {"Type": "Transcode"}, "half {", [], [MESSAGE]])
+def test_an_event_of_more_than_a_hundred_messages_is_poison_as_a_whole(inner: object) -> None:
+    assert len(parse(as_bytes([inner] * MOST))) == MOST
+    event = as_bytes([MESSAGE, *[inner] * MOST])
+    (poison,) = parse(event)
+    assert isinstance(poison, Poison)
+    assert poison.raw == event
+    assert "more than 100 messages" in poison.reason
+
+
+def test_messages_are_counted_however_they_are_nested() -> None:
+    assert len(parse(as_bytes([[MESSAGE] * 50, [MESSAGE] * 50]))) == 100
+    (poison,) = parse(as_bytes([[MESSAGE] * 50, [MESSAGE] * 50, MESSAGE]))
+    assert isinstance(poison, Poison)
+
+
+LARGE = 128 * 1024  # bytes; what a push or an asynchronous event may hold
+
+
+def nested_text(size: int) -> bytes:
+    text = BODY
+    while len(text) < size // 3:
+        text = json.dumps(text)
+    return text.encode()
+
+
+def nested_base64(size: int) -> bytes:
+    text = BODY
+    while len(text) < size * 3 // 4:
+        text = b64(text)
+    return text.encode()
+
+
+HEAVY: dict[str, Callable[[int], bytes]] = {
+    "Message opened for ever": lambda size: b"<Message>" * (size // 9),
+    "a root, and Message opened for ever": lambda size: b"<N>" + b"<Message>" * (size // 9),
+    "Message opened and closed, never well-formed": lambda size: b"<N>" + b"<Message></Message>" * (size // 19),
+    "closed before opened": lambda size: b"</Message>" * (size // 10),
+    "half a tag": lambda size: b"<Message" * (size // 8),
+    "CDATA for ever": lambda size: b"<N><Message>" + b"<![CDATA[" * (size // 9),
+    "comments": lambda size: b"<N>" + b"<!--" * (size // 4),
+    "attributes": lambda size: b"<N " + b"".join(b'a%d="" ' % n for n in range(size // 12)),
+    "many entities of one sign": lambda size: b"<N><Message>" + b"&lt;" * (size // 4) + b"</Message>",
+    "blanks": lambda size: b" " * size,
+    "NULs": lambda size: b"\0" * size,
+    "marks": lambda size: b"\xef\xbb\xbf" * (size // 3),
+    "brackets": lambda size: b"[" * size,
+    "an array of arrays": lambda size: b"[" + b"[]," * (size // 3) + b"[]]",
+    "quotes": lambda size: b'"' + b'\\"' * (size // 2) + b'"',
+    "text in text": nested_text,
+    "Base64 of Base64": nested_base64,
+    "keys": lambda size: as_bytes({f"k{n}": None for n in range(size // 12)}),
+    "one key in every case": lambda size: as_bytes({f"Message{' ' * n}": 1 for n in range(int((2 * size) ** 0.5))}),
+}
+
+
+@pytest.mark.parametrize("make", HEAVY.values(), ids=HEAVY.keys())
+def test_a_large_event_takes_no_time(make: Callable[[int], bytes]) -> None:
+    event = make(LARGE)
+    began = time.process_time()
+    assert parse(event)
+    assert time.process_time() - began < 2.0, "37 s once: a regular expression tried every start against every end"

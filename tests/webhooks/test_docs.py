@@ -97,8 +97,10 @@ def test_the_user_agent_shown_is_the_one_sent() -> None:
 
 
 def test_the_example_subscribers_are_good() -> None:
-    env = dict.fromkeys(("CMS_WEBHOOK_SECRET", "REVIEW_WEBHOOK_SECRET", "INDEXER_WEBHOOK_SECRET"), SECRET)
-    subscribers = parse(sample("json", 1).encode(), {**env, "REVIEW_TOKEN": "Bearer x"}, AddressGuard().target)
+    env = {f"SUBSCRIBER_{name}_SECRET": SECRET for name in ("CMS", "REVIEW", "INDEXER")}
+    subscribers = parse(
+        sample("json", 1).encode(), {**env, "SUBSCRIBER_REVIEW_TOKEN": "Bearer x"}, AddressGuard().target
+    )
     assert not subscribers.broken
     assert [subscriber.id for subscriber in subscribers.good] == ["cms", "review-desk", "indexer"]
 

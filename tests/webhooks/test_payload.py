@@ -72,6 +72,21 @@ def test_a_thin_body_says_what_happened_and_where_the_rest_lies() -> None:
     }
 
 
+@pytest.mark.parametrize("settings", [{"payload": "full"}, {"select": "@"}])
+def test_a_body_over_the_limit_is_thin_and_says_why(settings: dict[str, Any]) -> None:
+    summary = document(message="x" * payload.MAX_BODY)
+    thin, told = body(summary), body(summary, **settings)
+    assert told["data"].pop("summaryOmitted").endswith("8,388,608 at most; fetch it instead")
+    assert told == thin
+
+
+def test_a_body_just_within_the_limit_is_whole() -> None:
+    empty = len(orjson.dumps(body(document(nlp={"text": ""}), payload="full")))
+    for over, key in ((0, "summary"), (1, "summaryOmitted")):
+        summary = document(nlp={"text": "x" * (payload.MAX_BODY - empty + over)})
+        assert key in body(summary, payload="full")["data"]
+
+
 @pytest.mark.parametrize("select", ["&persons", "ceil(`1e999`)"])
 def test_a_select_that_picks_no_json_is_a_clear_error(select: str) -> None:
     with pytest.raises(BadInput, match="subscriber a: "):
