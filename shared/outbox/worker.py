@@ -81,7 +81,9 @@ class Worker:
         run = _Run(self.outbox, self.handlers(), seconds, self.outbox.now() + 1000 * seconds)
         counts: Counter[str] = Counter()
         for _ in range(_PASSES):
-            found: list[tuple[str, _Item]] = [(_partition(task), (task, None)) for task in run.due()]
+            found: list[tuple[str, _Item]] = [
+                (_partition(task), (task, None)) for task in sorted(run.due(), key=_order)
+            ]
             done = side_by_side(found, run.work, run.follow, threads=self.outbox.threads)
             counts.update(outcome.state.value for _, outcome in done)
             if not found or run.is_over():
@@ -191,3 +193,8 @@ class _Run:
 def _partition(task: Task) -> str:
     """Name those whose tasks wait for one another: a subscriber's, or all of a kind; no subscriber has a colon."""
     return task.subscriber or f"{task.kind.value}:"
+
+
+def _order(task: Task) -> tuple[bool, int]:
+    """Sort first attempts before retries, which must not hold them up, and the newest of them before what was held."""
+    return (True, task.due) if task.attempt > 1 else (False, -task.due)

@@ -41,7 +41,7 @@ class DeliveryHandler(Handler):
         """Spare an endpoint that fails and fails, unless the task has waited for so long that it is given up."""
         if reason := self.subscribers.unreadable():
             return reason
-        if is_too_late(task, int(self.clock() * 1000)) or self.health.allows(task.subscriber):
+        if is_too_late(task, int(self.clock() * 1000)) or self.health.allows(task):
             return ""
         return "the endpoint has failed too often of late"
 
@@ -68,7 +68,7 @@ class DeliveryHandler(Handler):
         """Return why nothing is sent any more; empty if it is."""
         if not subscriber.enabled:
             return "the subscriber is disabled"
-        if self._is_too_late(task) and not self.health.allows(task.subscriber):
+        if self._is_too_late(task) and not self.health.allows(task):
             return f"the endpoint kept failing for the {GIVE_UP // 3600:.0f} h that this waited for it"
         if self.health.is_gone(subscriber.id, subscriber.url) and not again:
             return "the subscriber was switched off: it answered 410 before"
@@ -78,9 +78,9 @@ class DeliveryHandler(Handler):
         """Take notice of it; only now, for nothing may come between the receiver's 2xx and our receipt."""
         record, subscriber = outcome.record, self.subscribers.find(task.subscriber)
         if isinstance(subscriber, Subscriber) and record.kind not in {None, AttemptKind.NONE, AttemptKind.LOST}:
-            self.health.note(subscriber.id, subscriber.url, record.kind)
+            self.health.note(task, subscriber.url, record)
         elif not self._is_too_late(task):
-            self.health.unused(task.subscriber)
+            self.health.unused(task)
         brief = {"status": record.status, "durationMs": record.durationMs, "error": record.error}
         state, who = outcome.state.value, task.subscriber
         log("delivery", jobId=task.job_id, about=task.event, subscriber=who, state=state, attempt=brief)

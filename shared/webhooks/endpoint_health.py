@@ -11,6 +11,7 @@ import hashlib
 import logging
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -20,26 +21,33 @@ import orjson
 
 from shared.errors import ObjectNotFound, RelayError
 from shared.logs import log, log_error
-from shared.outbox.records import SCHEMA_VERSION, AttemptKind, iso
+from shared.outbox.records import SCHEMA_VERSION, AttemptKind, Record, iso
+from shared.outbox.task import Task
 from shared.storage import ObjectStore
 
 HEALTH = "subscribers/"
-TRIPS_AT = 5  # failures in a row
-WINDOW = 300  # seconds in which an open breaker lets one attempt through
+TRIPS_AT = 10  # fresh events that failed in a row
+FRESH = 60  # seconds
+TRIAL = 15  # seconds in which an open breaker lets one fresh event through
+WINDOW = 300  # seconds in which it lets one other through
+_ENOUGH = 8  # others that failed in a row; the rest is left to the next run
 
 
 @dataclass
 class EndpointHealth:
     """The state of all subscribers, read once for each use of the outbox; safe to share between threads.
 
-    A breaker opens after ``TRIPS_AT`` failures in a row. While it is open what is due stays due and no attempt is
-    counted, but for one probe in each window over all workers; the first success closes it.
+    Spared is an endpoint that is down, not one that says no to some events: an answer of 4xx shows that it is up, and
+    only the first attempts of fresh events count towards opening the breaker, for a receiver may fail at the same event
+    again and again. While it is open what is due stays due and no attempt is counted, but for one fresh event in each
+    ``TRIAL`` and one other in each ``WINDOW`` over all workers; whatever shows that the endpoint is up closes it.
     """
 
     store: ObjectStore
     clock: Callable[[], float]  # seconds since 1970
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _failures: dict[str, int] = field(default_factory=dict)
+    _others: Counter[str] = field(default_factory=Counter)  # of others that failed in a row, in this run
 
     @cached_property
     def _keys(self) -> set[str]:
@@ -52,32 +60,42 @@ class EndpointHealth:
         """Say whether the subscriber answered 410 at this very URL."""
         return _gone_key(subscriber, url) in self._keys
 
-    def allows(self, subscriber: str) -> bool:
-        """Say whether an attempt may be made; with an open breaker True means: this is the window's probe."""
+    def allows(self, task: Task) -> bool:
+        """Say whether an attempt may be made; with an open breaker True means: this is the window's one."""
+        subscriber = task.subscriber
         with self._lock:
-            return self._count(subscriber) < TRIPS_AT or self._elected(subscriber)
+            if not self._is_fresh(task) and self._others[subscriber] >= _ENOUGH:
+                return False
+            return self._count(subscriber) < TRIPS_AT or self._elected(task)
 
-    def note(self, subscriber: str, url: str, kind: AttemptKind) -> None:
+    def note(self, task: Task, url: str, record: Record) -> None:
         """Take notice of what came of an attempt."""
+        subscriber = task.subscriber
         with self._lock:
-            if kind is AttemptKind.DELIVERED:
-                self._failures[subscriber] = 0
-                self._drop(_breaker_key(subscriber), _probe_key(subscriber, ""), _gone_key(subscriber, url))
-            elif kind is AttemptKind.GONE:
+            if record.kind is AttemptKind.GONE:
                 self._write(_gone_key(subscriber, url), {"status": 410})
                 log("subscriber.gone", level=logging.ERROR, subscriber=subscriber)
+            elif record.kind is AttemptKind.DELIVERED or _is_up(record):
+                self._failures[subscriber] = self._others[subscriber] = 0
+                gone = (_gone_key(subscriber, url),) if record.kind is AttemptKind.DELIVERED else ()
+                self._drop(_breaker_key(subscriber), *_probe_keys(subscriber), *gone)
+            elif not self._is_fresh(task):
+                self._others[subscriber] += 1
             else:
                 failures = self._failures[subscriber] = self._count(subscriber) + 1
                 self._write(_breaker_key(subscriber), {"failures": failures})
                 if failures == TRIPS_AT:
                     log("breaker.open", level=logging.ERROR, subscriber=subscriber, failures=failures)
-                    self._elected(subscriber)  # this window has had its attempts
+                    self._elected(task)  # this window has had its attempts
 
-    def unused(self, subscriber: str) -> None:
-        """Take notice that no attempt was made after all: another may be this window's probe."""
+    def unused(self, task: Task) -> None:
+        """Take notice that no attempt was made after all: another may be this window's."""
         with self._lock:
-            if self._count(subscriber) >= TRIPS_AT:
-                self._drop(_probe_key(subscriber, ""))
+            if self._count(task.subscriber) >= TRIPS_AT:
+                self._drop(*_probe_keys(task.subscriber))
+
+    def _is_fresh(self, task: Task) -> bool:
+        return task.attempt == 1 and self.clock() - task.enqueued_at / 1000 < FRESH
 
     def _count(self, subscriber: str) -> int:
         if subscriber not in self._failures:
@@ -87,14 +105,15 @@ class EndpointHealth:
                     self._failures[subscriber] = orjson.loads(self.store.get(_breaker_key(subscriber)))["failures"]
         return self._failures[subscriber]
 
-    def _elected(self, subscriber: str) -> bool:
-        key = _probe_key(subscriber, str(int(self.clock()) // WINDOW))
+    def _elected(self, task: Task) -> bool:
+        kind, seconds = ("trial", TRIAL) if self._is_fresh(task) else ("probe", WINDOW)
+        key = _probe_key(task.subscriber, kind, str(int(self.clock()) // seconds))
         won = False
         if key not in self._keys:
             with _advice():
                 won = self.store.create(key, uuid.uuid4().hex.encode())
             if won:
-                self._drop(_probe_key(subscriber, ""), before=key)
+                self._drop(_probe_key(task.subscriber, kind), before=key)
             self._keys.add(key)
         return won
 
@@ -110,6 +129,11 @@ class EndpointHealth:
                 self.store.delete(key)
 
 
+def _is_up(record: Record) -> bool:
+    """Say whether a failed attempt was answered by somebody who has read it: 4xx, but not 408 or 429."""
+    return record.status is not None and 400 <= record.status < 500 and record.status not in {408, 429}  # noqa: PLR2004 - 4xx
+
+
 @contextmanager
 def _advice() -> Iterator[None]:
     try:
@@ -123,9 +147,13 @@ def _breaker_key(subscriber: str) -> str:
     return f"{HEALTH}{subscriber}/breaker.json"
 
 
-def _probe_key(subscriber: str, window: str) -> str:
-    """Return the claim on the one attempt that may be made in a window of an open breaker; a prefix if it is empty."""
-    return f"{HEALTH}{subscriber}/probe-{window}"
+def _probe_key(subscriber: str, kind: str, window: str = "") -> str:
+    """Return the claim on the one attempt of a window of an open breaker; a prefix without a window."""
+    return f"{HEALTH}{subscriber}/{kind}-{window}"
+
+
+def _probe_keys(subscriber: str) -> tuple[str, str]:
+    return _probe_key(subscriber, "trial"), _probe_key(subscriber, "probe")
 
 
 def _gone_key(subscriber: str, url: str) -> str:

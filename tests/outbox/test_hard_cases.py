@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from shared.errors import BadInput, SubscribersBroken, Throttled, TimedOut, Unavailable
+from shared.outbox.task import Task, TaskKind
 from shared.triggers import parse
 from shared.webhooks.endpoint_health import TRIPS_AT, WINDOW, EndpointHealth
 from shared.webhooks.subscribers import Broken, Subscribers
@@ -83,11 +84,11 @@ def test_workers_whose_clocks_disagree_do_not_take_back_each_others_probes() -> 
     clock, fast = Clock(), Clock()
     store = MemoryStore(clock)
     store.put("subscribers/a/breaker.json", orjson.dumps({"failures": TRIPS_AT}))
-    probes = 0
+    due, probes = Task(TaskKind.DELIVERY, "job", "succeeded", "a", "0", 0, 0, 2), 0
     for _ in range(0, 3600, 20):
         clock.now += 20
         fast.now = clock.now + 100
-        probes += EndpointHealth(store, clock).allows("a") + EndpointHealth(store, fast).allows("a")
+        probes += EndpointHealth(store, clock).allows(due) + EndpointHealth(store, fast).allows(due)
     assert probes <= 2 * (3600 // WINDOW + 1)
 
 

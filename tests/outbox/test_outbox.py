@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -17,9 +18,9 @@ from shared.outbox.partitions import side_by_side
 from shared.outbox.records import AttemptKind, Record
 from shared.outbox.schedule import GIVE_UP, RETRY_INTERVALS, next_due
 from shared.outbox.task import Task, TaskKind, parse_key, redelivery_id
-from shared.webhooks.endpoint_health import TRIPS_AT, WINDOW, EndpointHealth
+from shared.webhooks.endpoint_health import TRIAL, TRIPS_AT, EndpointHealth
 from tests.fakes.memory_store import MemoryStore
-from tests.fakes.node import Clock
+from tests.fakes.node import START, Clock
 
 ids = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 times = st.integers(10**12, 10**13 - 1)
@@ -123,10 +124,13 @@ def test_the_state_of_the_invocation_follows_into_the_threads() -> None:
     assert seen == ["r1"] * 8
 
 
+ATTEMPT = Task(TaskKind.DELIVERY, "job", "succeeded", "a", "0", int(START * 1000) + 10**6, 0)
+
+
 def tripped(store: MemoryStore, clock: Clock) -> None:
     health = EndpointHealth(store, clock)
     for _ in range(TRIPS_AT):
-        health.note("a", "https://a", AttemptKind.FAILED)
+        health.note(ATTEMPT, "https://a", Record(AttemptKind.FAILED))
 
 
 def test_a_failure_that_was_recorded_is_followed_up_at_once_and_not_after_the_lease() -> None:
@@ -164,20 +168,20 @@ def test_of_all_workers_one_probes_in_each_window() -> None:
     store = MemoryStore(clock)
     tripped(store, clock)
     for _ in range(3):
-        clock.now += WINDOW
+        clock.now += TRIAL
         workers = [EndpointHealth(store, clock) for _ in range(5)]
-        assert Counter(worker.allows("a") for worker in workers) == {True: 1, False: 4}
-        assert len(store.under("subscribers/a/probe-")) == 1, "probes of earlier windows are cleared away"
+        assert Counter(worker.allows(ATTEMPT) for worker in workers) == {True: 1, False: 4}
+        assert len(store.under("subscribers/a/trial-")) == 1, "probes of earlier windows are cleared away"
 
 
 def test_a_probe_that_dies_blocks_nobody_after_its_window() -> None:
     clock = Clock()
     store = MemoryStore(clock)
     tripped(store, clock)
-    clock.now += WINDOW
-    assert EndpointHealth(store, clock).allows("a")
-    clock.now += WINDOW
-    assert EndpointHealth(store, clock).allows("a")
+    clock.now += TRIAL
+    assert EndpointHealth(store, clock).allows(ATTEMPT)
+    clock.now += TRIAL
+    assert EndpointHealth(store, clock).allows(ATTEMPT)
 
 
 def test_a_store_that_does_not_answer_costs_advice_and_nothing_else() -> None:
@@ -187,7 +191,31 @@ def test_a_store_that_does_not_answer_costs_advice_and_nothing_else() -> None:
         raise Unavailable("OSS is down")
 
     health = EndpointHealth(MemoryStore(clock, down), clock)
-    assert health.allows("a")
+    assert health.allows(ATTEMPT)
     for kind in (AttemptKind.FAILED, AttemptKind.GONE, AttemptKind.DELIVERED):
-        health.note("a", "https://a", kind)
-    assert health.allows("a")
+        health.note(ATTEMPT, "https://a", Record(kind))
+    assert health.allows(ATTEMPT)
+
+
+@pytest.mark.parametrize(
+    ("status", "up"), [(400, True), (404, True), (422, True), (408, False), (429, False), (500, False)]
+)
+def test_who_says_no_is_up_and_who_fails_is_not(status: int, *, up: bool) -> None:
+    clock = Clock()
+    health = EndpointHealth(MemoryStore(clock), clock)
+    for _ in range(TRIPS_AT + 1):
+        health.note(ATTEMPT, "https://a", Record(AttemptKind.FAILED, status=status))
+    assert health.allows(ATTEMPT) is up
+
+
+def test_retries_that_fail_and_fail_spare_the_endpoint_for_this_run_and_hold_up_no_first_attempt() -> None:
+    clock = Clock()
+    store = MemoryStore(clock)
+    retry = replace(ATTEMPT, attempt=2)
+    health = EndpointHealth(store, clock)
+    for _ in range(300):
+        health.note(retry, "https://a", Record(AttemptKind.FAILED, status=500))
+    assert not health.allows(retry)
+    assert health.allows(ATTEMPT)
+    assert EndpointHealth(store, clock).allows(retry), "another run tries again"
+    assert store.under("subscribers/") == []
