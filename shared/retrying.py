@@ -1,0 +1,71 @@
+"""The one retry loop: a deadline, a number of attempts, full jitter between them, and what the other side asks for."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from shared.errors import RelayError, RetryableError
+
+_LEAST = 0.2  # seconds an attempt must have to be worth making
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How time passes: monotonic seconds, waiting, and a random factor in [0, 1)."""
+
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    rng: Callable[[], float] = random.random
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds to connect, for one wait and for all attempts together; how many attempts; seconds of the first pause.
+
+    A pause is twice the one before it, multiplied by a random factor below 1, and at least what the service asks for.
+    """
+
+    connect: float = 3.0
+    read: float = 10.0
+    total: float = 25.0
+    attempts: int = 4
+    backoff: float = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Time:
+    """What one attempt has: until ``end`` by the clock, and ``patience`` seconds for a single wait."""
+
+    end: float
+    patience: float
+
+
+def retry(attempt: Callable[[Time], _T], limits: Limits, pace: Pace, no_time: RelayError) -> _T:
+    """Return what ``attempt`` returns, made again while its error is retryable and time is left.
+
+    Raises:
+        RelayError: the last attempt's; ``no_time`` where not even one could be made.
+    """
+    end = pace.clock() + limits.total
+    pause = limits.backoff
+    error = no_time
+    for more in range(limits.attempts - 1, -1, -1):
+        left = end - pace.clock()
+        if left < _LEAST:
+            break
+        try:
+            # Half of what is left, so that one silent connection leaves time for a second.
+            return attempt(Time(end, min(limits.read, left / 2 if more else left)))
+        except RetryableError as failed:
+            error = failed
+        wait = max(pace.rng() * pause, error.retry_after or 0.0)
+        if not more or pace.clock() + wait + _LEAST > end:
+            break
+        pace.sleep(wait)
+        pause *= 2
+    raise error
