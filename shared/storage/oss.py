@@ -68,6 +68,12 @@ _OSS = Service(
         Rule("", "InvalidSecurityToken|SecurityTokenExpired", *NEW_TOKEN),
         Rule("", "InvalidDigest", Unavailable, "the object arrived damaged and was not stored; try again"),
         Rule("", "FileAlreadyExists", _Taken, "the key is taken"),
+        Rule(
+            "",
+            "SignatureDoesNotMatch",
+            AccessRefused,
+            "check the credentials, and OSS_REGION where OSS_ENDPOINT does not name the bucket's region",
+        ),
         Rule("401|403", "", *_REFUSED),
         Rule("404", "", ObjectNotFound, "there is no such object"),
         Rule("429|503", "", *SLOWER),

@@ -255,6 +255,36 @@ def test_refusals_are_told_apart(
     assert len(oss.requests) == attempts
 
 
+ELSEWHERE = (
+    b"<Error><Code>AccessDenied</Code><Message>must be addressed using the specified endpoint</Message>"
+    b"<RequestId>R1</RequestId><Endpoint>oss-cn-beijing.aliyuncs.com</Endpoint></Error>"
+)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "advice"),
+    [
+        (Response(403, ELSEWHERE), BadSettings, r"OSS_ENDPOINT to https://oss-cn-beijing\.aliyuncs\.com"),
+        (refusal(403, "InvalidObjectState"), PermanentError, "archived"),
+        (refusal(403, "UserDisable"), Unavailable, "arrears"),
+        (refusal(403, "InDebtOverdue"), Unavailable, "arrears"),
+        (refusal(403, "RequestTimeTooSkewed"), Unavailable, "clock"),
+        (refusal(400, "PublicEndpointForbidden"), BadSettings, "-internal address.*OSS_REGION"),
+        (refusal(403, "SecondLevelDomainForbidden"), BadSettings, "domain of your own"),
+        (refusal(403, "SignatureDoesNotMatch"), AccessRefused, "OSS_REGION"),
+        (refusal(403, "AccessDenied"), AccessRefused, "role read and write OUTPUT_URL"),
+    ],
+)
+def test_what_is_no_matter_of_rights_has_advice_of_its_own(
+    oss: OssStandIn, oss_store: OssStore, answer: Response, kind: type[RelayError], advice: str
+) -> None:
+    oss.fail(Fault("answer", 9, response=answer))
+    with pytest.raises(kind, match=advice) as caught:
+        oss_store.get(KEY)
+    assert type(caught.value) is kind
+    assert ("role" in caught.value.message) is ("role" in advice)
+
+
 def test_a_missing_bucket_names_the_setting(oss: OssStandIn) -> None:
     store = OssStore("no-such-bucket", "", REGION, oss.url, lambda: ROLE, setting="SUBSCRIBERS_URL", limits=QUICK)
     with pytest.raises(BadSettings, match=r"no-such-bucket.*SUBSCRIBERS_URL"):
