@@ -25,7 +25,7 @@ class _AlreadyAccepted(PermanentError):
     """There is a task with this ID."""
 
 
-_SERVICE = Service(
+FUNCTION_COMPUTE = Service(
     "Function Compute",
     "INVOKE_ENDPOINT",
     (
@@ -105,7 +105,7 @@ class Invoker:
         path = f"/2016-08-15/services/{qualified}/functions/{function}/invocations"
         limits = Limits(connect=5.0, read=timeout, total=timeout, attempts=1)
         # Made once, so not on a kept connection, which may have died while the instance was frozen.
-        calls = ServiceCalls(_SERVICE, self._endpoint)
+        calls = ServiceCalls(FUNCTION_COMPUTE, self._endpoint)
         return calls.call(subject, lambda: self._signed(path, payload, dict(headers or {})), _body, limits, _LARGEST)
 
     def _signed(self, path: str, payload: bytes, headers: dict[str, str]) -> Request:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -93,8 +94,9 @@ class _Told(NamedTuple):
 
 
 def _read(headers: Mapping[str, str], document: bytes) -> _Told:
-    # OSS answers HEAD, which has no body, with the document in a header.
-    document = document or base64.b64decode(headers.get("x-oss-err") or "")
+    if not document:  # OSS answers HEAD, which has no body, with the document in a header
+        with suppress(ValueError):
+            document = base64.b64decode(headers.get("x-oss-err") or "")
     try:
         read: Any = orjson.loads(document)
     except orjson.JSONDecodeError:  # gateways before an API answer XML even where it speaks JSON

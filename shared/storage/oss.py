@@ -45,7 +45,7 @@ class _Doubtful(PermanentError):
 
 _REFUSED = (AccessRefused, "let the function's role read and write {setting}, and check its credentials")
 # Codes come first: the HTTP statuses of OSS are coarse, and many a 403 is no matter of rights.
-_OSS = Service(
+OSS = Service(
     "OSS",
     "OSS_ENDPOINT; an -internal address is reached from its own region only",
     (
@@ -107,7 +107,7 @@ class OssStore:
         self._credentials = credentials
         self._setting = setting
         self._limits = limits or Limits()
-        self._calls = ServiceCalls(_OSS, self._bucket.address()[0])
+        self._calls = ServiceCalls(OSS, self._bucket.address()[0])
 
     def create(self, key: str, body: bytes, content_type: str = "application/json") -> bool:
         """See ``ObjectStore.create``."""
