@@ -1,7 +1,7 @@
 """How a bucket is addressed, and OSS signature V4 in the Authorization header (help.aliyun.com, "V4 signature").
 
 alibabacloud-oss-v2 makes the same requests, and tests hold that; importing it costs more than everything else that
-a function does at its start (docs/decisions/0003-oss-requests.md).
+a function does at its start (docs/decisions/0005-oss-requests.md).
 """
 
 from __future__ import annotations
