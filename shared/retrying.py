@@ -37,19 +37,17 @@ class Limits:
     backoff: float = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Time:
-    """What one attempt has: until ``end`` by the clock, and ``patience`` seconds for a single wait."""
+def retry(attempt: Callable[[float, float], _T], limits: Limits, pace: Pace, no_time: RelayError) -> _T:
+    """Return what an attempt returns, made again while its error is retryable and time is left.
 
-    end: float
-    patience: float
-
-
-def retry(attempt: Callable[[Time], _T], limits: Limits, pace: Pace, no_time: RelayError) -> _T:
-    """Return what ``attempt`` returns, made again while its error is retryable and time is left.
+    Args:
+        attempt: called with the time by the clock when all must be over, and the seconds one wait may take at most.
+        limits: for time and attempts.
+        pace: how time passes.
+        no_time: what to raise where not even one attempt can be made.
 
     Raises:
-        RelayError: the last attempt's; ``no_time`` where not even one could be made.
+        RelayError: the last attempt's, or ``no_time``.
     """
     end = pace.clock() + limits.total
     pause = limits.backoff
@@ -60,7 +58,7 @@ def retry(attempt: Callable[[Time], _T], limits: Limits, pace: Pace, no_time: Re
             break
         try:
             # Half of what is left, so that one silent connection leaves time for a second.
-            return attempt(Time(end, min(limits.read, left / 2 if more else left)))
+            return attempt(end, min(limits.read, left / 2 if more else left))
         except RetryableError as failed:
             error = failed
         wait = max(pace.rng() * pause, error.retry_after or 0.0)

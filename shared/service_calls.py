@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from shared import __version__
 from shared.errors import RelayError, RetryableError, TimedOut, Unavailable
 from shared.refusals import Answer, Service, Subject
-from shared.retrying import Limits, Pace, Time, retry
+from shared.retrying import Limits, Pace, retry
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -32,6 +32,10 @@ class Request:
     target: str
     headers: Mapping[str, str]
     body: bytes = b""
+
+
+class _TooSlow(OSError):
+    """Pieces of an answer keep coming, past the deadline."""
 
 
 class ServiceCalls:
@@ -74,15 +78,16 @@ class ServiceCalls:
         """
         no_time = TimedOut(f"no time was left to ask {self._service.name} for {subject.text}", **subject.fields)
 
-        def attempt(time: Time) -> _T:
-            return accept(self._answer(subject, sign(), limits, time, largest))
+        def attempt(end: float, patience: float) -> _T:
+            timeout = self._urllib3.Timeout(connect=min(limits.connect, patience), total=patience)
+            return accept(self._answer(subject, sign(), timeout, end, largest))
 
         return retry(attempt, limits, self._pace, no_time)
 
-    def _answer(self, subject: Subject, request: Request, limits: Limits, time: Time, largest: int) -> Answer:
+    def _answer(self, subject: Subject, request: Request, timeout: Any, end: float, largest: int) -> Answer:  # noqa: ANN401 - urllib3's
         failure: RelayError
         try:
-            answer = self._exchange(subject, request, limits, time, largest)
+            answer = self._exchange(request, timeout, end, largest)
         except (OSError, self._urllib3.exceptions.HTTPError) as error:
             failure = self._explain(subject, error)
         else:
@@ -92,13 +97,13 @@ class ServiceCalls:
         # Raised here and not above: urllib3's errors may quote the URL, and with it a signature and an STS token.
         raise failure
 
-    def _exchange(self, subject: Subject, request: Request, limits: Limits, time: Time, largest: int) -> Answer:
+    def _exchange(self, request: Request, timeout: Any, end: float, largest: int) -> Answer:  # noqa: ANN401 - as above
         with self._pool.urlopen(
             request.method,
             request.target,
             body=request.body or None,
             headers={"User-Agent": USER_AGENT, **request.headers},
-            timeout=self._urllib3.Timeout(connect=min(limits.connect, time.patience), total=time.patience),
+            timeout=timeout,
             retries=False,
             redirect=False,
             preload_content=False,
@@ -110,17 +115,16 @@ class ServiceCalls:
             body = io.BytesIO()  # hands its bytes over without a copy
             while body.tell() <= enough and (piece := response.read1(_PIECE)):
                 body.write(piece)
-                if self._pace.clock() > time.end:
-                    raise self._too_slow(subject)
+                if self._pace.clock() > end:
+                    raise _TooSlow
             return Answer(response.status, response.headers, body.getvalue(), whole=body.tell() <= enough)
-
-    def _too_slow(self, subject: Subject) -> TimedOut:
-        return TimedOut(f"{self._service.name} sends {subject.text} too slowly; try again", **subject.fields)
 
     def _explain(self, subject: Subject, failure: Exception) -> RetryableError:
         kinds = self._urllib3.exceptions
         where = f"{self._service.name} at {self._endpoint}"
         refused = isinstance(failure, kinds.NewConnectionError)  # a kind of time-out, to urllib3
+        if isinstance(failure, _TooSlow):
+            return TimedOut(f"{where} sends its answer for {subject.text} too slowly; try again", **subject.fields)
         if not refused and isinstance(failure, (kinds.TimeoutError, TimeoutError)):
             return TimedOut(f"{where} did not answer for {subject.text} in time; try again", **subject.fields)
         return Unavailable(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import AccessRefused, RetryableError, Throttled, TimedOut, Unavailable
-from shared.retrying import Limits, Pace, Time, retry
+from shared.retrying import Limits, Pace, retry
 
 NO_TIME = TimedOut("no time was left")
 
@@ -22,14 +22,14 @@ class Attempts:
     factor: float = 1.0
     now: float = 1000.0
     slept: list[float] = field(default_factory=list)
-    seen: list[Time] = field(default_factory=list)
+    seen: list[tuple[float, float]] = field(default_factory=list)
     starts: list[float] = field(default_factory=list)
 
-    def __call__(self, time: Time) -> int:
-        self.seen.append(time)
+    def __call__(self, end: float, patience: float) -> int:
+        self.seen.append((end, patience))
         self.starts.append(self.now)
         seconds, error = self.plan[min(len(self.seen), len(self.plan)) - 1]
-        self.now += min(seconds, time.patience)
+        self.now += min(seconds, patience)
         if error is not None:
             raise error
         return len(self.seen)
@@ -83,20 +83,20 @@ def test_time_and_attempts_are_bounded(
     for index, (pause, (_, error)) in enumerate(zip(attempts.slept, attempts.plan, strict=False)):
         assert error is not None
         assert pause == max(factor * limits.backoff * 2**index, error.retry_after or 0)
-    for start, time in zip(attempts.starts, attempts.seen, strict=True):
-        assert time.end == end
-        assert 0 < time.patience <= min(limits.read, end - start)
+    for start, (told, patience) in zip(attempts.starts, attempts.seen, strict=True):
+        assert told == end
+        assert 0 < patience <= min(limits.read, end - start)
 
 
 def test_an_attempt_that_hangs_leaves_time_for_another_and_the_last_has_all_of_it() -> None:
     attempts = Attempts([(99, Unavailable("silence"))])
     with pytest.raises(Unavailable):
         attempts.run(Limits(read=99, total=16, attempts=3, backoff=0))
-    assert [time.patience for time in attempts.seen] == [8, 4, 4]
+    assert [patience for _, patience in attempts.seen] == [8, 4, 4]
 
 
 def test_what_time_does_not_cure_is_not_tried_again() -> None:
-    def refused(_time: Time) -> None:
+    def refused(_end: float, _patience: float) -> None:
         raise error
 
     error, slept = AccessRefused("no"), []
