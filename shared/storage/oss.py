@@ -186,7 +186,7 @@ class OssStore:
 
     def _read(self, key: str, believed: str) -> bytes:
         def whole(answer: Answer) -> bytes:
-            if answer.headers.get("Content-Length") != str(len(answer.body)):
+            if answer.headers.get("Content-Length", str(len(answer.body))) != str(len(answer.body)):
                 raise Unavailable(f"{key} arrived in part from OSS; try again", key=key)
             digest = md5(answer.body, usedforsecurity=False).hexdigest().upper()
             told = _MD5.fullmatch(answer.headers.get("ETag") or "")

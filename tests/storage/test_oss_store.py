@@ -220,6 +220,45 @@ def test_listing_goes_on_page_by_page(oss: OssStandIn, oss_store: OssStore, tmp_
     assert len(oss.requests) == 4
 
 
+def listing(*parts: str) -> Response:
+    return Response(200, f'<?xml version="1.0" encoding="UTF-8"?>\n<ListBucketResult{"".join(parts)}'.encode())
+
+
+LAST = "<IsTruncated>false</IsTruncated></ListBucketResult>\n"
+
+
+def test_keys_are_read_from_a_list_whatever_else_it_says(oss: OssStandIn, oss_store: OssStore) -> None:
+    contents = [
+        f'<Contents>\n <Key>some%2Fprefix%2F{key}</Key>\n <ETag>"1"</ETag>\n</Contents>'
+        for key in ("a%3CKey%3E", "b+c")
+    ]
+    more = ["<IsTruncated>true</IsTruncated><NextContinuationToken>CgJi%2BA==</NextContinuationToken>", *contents]
+    oss.fail(Fault("answer", response=listing(' xmlns="http://doc.example">', *more, "</ListBucketResult>")))
+    oss.fail(Fault("answer", response=listing("><KeyCount>0</KeyCount>", LAST)))
+    assert list(oss_store.list("")) == ["a<Key>", "b+c"]
+    assert oss.requests[1].query["continuation-token"] == "CgJi+A=="
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Response(200, b""),
+        Response(200, b"<html><Key>a</Key>"),
+        listing("><Key>a</Key></ListBucketResult>"),
+        listing("><IsTruncated>false</IsTruncated><Key>a</Key>"),
+        listing("><IsTruncated>true</IsTruncated><Key>a</Key></ListBucketResult>"),
+        listing("><NextContinuationToken>b</NextContinuationToken>", LAST),
+        listing("><IsTruncated>maybe</IsTruncated></ListBucketResult>"),
+    ],
+    ids=["empty", "html", "no-end", "cut", "no-token", "token-too-many", "maybe"],
+)
+def test_half_a_list_is_no_list(oss: OssStandIn, oss_store: OssStore, answer: Response) -> None:
+    """A sweep that took it for the whole would call waiting tasks gone."""
+    oss.fail(Fault("answer", 9, response=answer))
+    with pytest.raises(Unavailable, match="no list of keys"):
+        list(oss_store.list(""))
+
+
 def refusal(status: int, code: str) -> Response:
     document = f"<Error><Code>{code}</Code><Message>m</Message><RequestId>R1</RequestId></Error>"
     return Response(status, document.encode(), {"Content-Type": "application/xml"})
