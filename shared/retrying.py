@@ -37,21 +37,21 @@ class Limits:
     backoff: float = 0.2
 
 
-def retry(attempt: Callable[[float, float], _T], limits: Limits, pace: Pace, no_time: RelayError) -> _T:
+def retry(attempt: Callable[[float, float], _T], limits: Limits, pace: Pace, no_time: Callable[[], RelayError]) -> _T:
     """Return what an attempt returns, made again while its error is retryable and time is left.
 
     Args:
         attempt: called with the time by the clock when all must be over, and the seconds one wait may take at most.
         limits: for time and attempts.
         pace: how time passes.
-        no_time: what to raise where not even one attempt can be made.
+        no_time: makes what is raised where not even one attempt can be made.
 
     Raises:
-        RelayError: the last attempt's, or ``no_time``.
+        RelayError: the last attempt's, or that of ``no_time``.
     """
     end = pace.clock() + limits.total
     pause = limits.backoff
-    error = no_time
+    error: RelayError | None = None
     for more in range(limits.attempts - 1, -1, -1):
         left = end - pace.clock()
         if left < _LEAST:
@@ -66,4 +66,4 @@ def retry(attempt: Callable[[float, float], _T], limits: Limits, pace: Pace, no_
             break
         pace.sleep(wait)
         pause *= 2
-    raise error
+    raise error or no_time()

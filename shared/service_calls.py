@@ -76,11 +76,13 @@ class ServiceCalls:
         Raises:
             RelayError: by the service's table; ``TimedOut`` or ``Unavailable`` where no answer came.
         """
-        no_time = TimedOut(f"no time was left to ask {self._service.name} for {subject.text}", **subject.fields)
 
         def attempt(end: float, patience: float) -> _T:
             timeout = self._urllib3.Timeout(connect=min(limits.connect, patience), total=patience)
             return accept(self._answer(subject, sign(), timeout, end, largest))
+
+        def no_time() -> TimedOut:
+            return TimedOut(f"no time was left to ask {self._service.name} for {subject.text}", **subject.fields)
 
         return retry(attempt, limits, self._pace, no_time)
 

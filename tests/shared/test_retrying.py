@@ -39,7 +39,7 @@ class Attempts:
         self.now += seconds
 
     def run(self, limits: Limits) -> int:
-        return retry(self, limits, Pace(lambda: self.now, self.sleep, lambda: self.factor), NO_TIME)
+        return retry(self, limits, Pace(lambda: self.now, self.sleep, lambda: self.factor), lambda: NO_TIME)
 
 
 failures = st.one_of(
@@ -101,5 +101,5 @@ def test_what_time_does_not_cure_is_not_tried_again() -> None:
 
     error, slept = AccessRefused("no"), []
     with pytest.raises(AccessRefused):
-        retry(refused, Limits(), Pace(sleep=slept.append), NO_TIME)
+        retry(refused, Limits(), Pace(sleep=slept.append), lambda: NO_TIME)
     assert slept == []
