@@ -6,7 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -24,6 +24,7 @@ SUBJECT = Subject("a", {"key": "a"})
 def forgetful(barrier: threading.Barrier) -> Iterator[tuple[str, list[str]]]:
     """A server that answers one request on each connection, and resets it at the next, as after a freeze."""
     events: list[str] = []
+    kept: list[socket.socket] = []
 
     def serve(connection: socket.socket) -> None:
         with connection:
@@ -41,6 +42,7 @@ def forgetful(barrier: threading.Barrier) -> Iterator[tuple[str, list[str]]]:
                     connection, _ = server.accept()
                 except OSError:
                     return
+                kept.append(connection)
                 pool.submit(serve, connection)
 
     server = socket.create_server(("127.0.0.1", 0), backlog=32)
@@ -49,7 +51,9 @@ def forgetful(barrier: threading.Barrier) -> Iterator[tuple[str, list[str]]]:
     try:
         yield f"http://127.0.0.1:{server.getsockname()[1]}", events
     finally:
-        server.shutdown(socket.SHUT_RDWR)
+        for each in (server, *kept):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
         server.close()
         thread.join(10)
 
