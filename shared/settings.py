@@ -18,6 +18,8 @@ _HANDOFF = (
     r"/(?P<function>[A-Za-z_][A-Za-z0-9_-]{0,63})"
 )
 _ENDPOINT = re.compile(r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::[0-9]{1,5})?/*")
+_REGION = "[a-z0-9-]{2,40}"
+_OSS_ENDPOINT = re.compile(r"https?://oss-(?P<region>[a-z]{2}-[a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com(?::[0-9]+)?")
 _LOOPBACK = r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]"
 _INTERNAL = rf"{_LOOPBACK}|.*-internal\.aliyuncs\.com"
 _LOCATION = re.compile(r"oss://(?P<bucket>[a-z0-9][a-z0-9-]{1,61}[a-z0-9])(?P<key>/[^?#]*)?|file://(?P<file>/[^?#]*)")
@@ -57,7 +59,8 @@ class Settings:
     mps_region: str
     mps_endpoint: str
     output: Location
-    oss_region: str
+    fc_region: str
+    oss_region: str  # that requests are signed for: OSS_ENDPOINT's own
     oss_endpoint: str
     subscribers: Location | None
     api_tokens: tuple[ApiToken, ...]
@@ -84,8 +87,11 @@ class _Reader:
 
     def settings(self) -> Settings:
         home = self._text("FC_REGION")
-        region = self._matching("MPS_REGION", "[a-z0-9-]{2,40}", home or "cn-shanghai", "no region name")
-        oss_region = home or region
+        region = self._matching("MPS_REGION", _REGION, home or "cn-shanghai", "no region name")
+        named = _OSS_ENDPOINT.fullmatch(self._text("OSS_ENDPOINT").rstrip("/"))
+        oss_region = self._matching(
+            "OSS_REGION", _REGION, named["region"] if named else home or region, "no region name"
+        )
         handoff = self._matching(
             "HANDOFF", f"inline|{_HANDOFF}", "inline", "neither inline nor fc2:service[.qualifier]/function"
         )
@@ -98,6 +104,7 @@ class _Reader:
             mps_region=region,
             mps_endpoint=self._endpoint("MPS_ENDPOINT", f"https://mts.{region}.aliyuncs.com"),
             output=output or Location("file", "", "/"),
+            fc_region=home or region,
             oss_region=oss_region,
             oss_endpoint=self._endpoint(
                 "OSS_ENDPOINT", f"https://oss-{oss_region}-internal.aliyuncs.com", internal=True

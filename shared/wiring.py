@@ -216,7 +216,7 @@ class Relay:
             raise BadSettings(
                 "set INVOKE_ENDPOINT: outside Function Compute the account is unknown", settings=["INVOKE_ENDPOINT"]
             )
-        where = self.settings.invoke_endpoint or endpoint(account, self.settings.oss_region)
+        where = self.settings.invoke_endpoint or endpoint(account, self.settings.fc_region)
         return Invoker(where, self._credentials)
 
     @cached_property

@@ -20,10 +20,7 @@ ROOT = Path(__file__).parents[2]
 RUNTIME = "3.10"
 SOURCE_ONLY = ("aliyun-fc2", "aliyun-python-sdk-core")  # published without wheels; both are pure Python
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux1_x86_64")
-DEAD_WEIGHT = (
-    "Crypto",  # 11 MB; the OSS SDK wants it only for client-side encryption, and imports without it
-    "bin",
-)
+DEAD_WEIGHT = ("bin",)
 
 
 def main() -> None:

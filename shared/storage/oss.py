@@ -1,75 +1,86 @@
-"""Objects in an OSS bucket, through alibabacloud-oss-v2.
-
-Importing the SDK costs about 200 ms of CPU, so it happens at the first request. The SDK's own retrying is off:
-one loop here keeps the deadline, and knows what an answer that got lost means for each method.
-"""
+"""Objects in an OSS bucket: five signed requests, each with what an answer that got lost means for it."""
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable, Iterator
+import re
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from functools import cached_property
-from typing import Any
+from hashlib import md5
+from typing import TypeVar
+from urllib.parse import unquote
 
 from shared.credentials import Credentials
-from shared.errors import (
-    AccessRefused,
-    BadSettings,
-    ObjectNotFound,
-    PermanentError,
-    RelayError,
-    Throttled,
-    TimedOut,
-    Unavailable,
-)
+from shared.errors import AccessRefused, BadSettings, ObjectNotFound, PermanentError, Unavailable
+from shared.refusals import AGAIN, NEW_TOKEN, SLOWER, WRONG_CLOCK, Answer, Rule, Service, Subject
+from shared.retrying import Limits
+from shared.service_calls import Request, ServiceCalls
 from shared.storage.base import ObjectInfo, check_key
+from shared.storage.oss_requests import Bucket
 
-_PAGE = 1000  # keys per listing request, the most OSS gives
-_PIECE = 1 << 16  # bytes of a download between two looks at the clock
+_T = TypeVar("_T")
+_PAGE = "1000"  # keys per listing request, the most OSS gives
+_MD5 = re.compile('"([0-9A-F]{32})"')
+# Keys are percent-encoded by our own request, so none holds markup and a whole XML parser has nothing to add.
+_LISTING = re.compile(
+    r"<ListBucketResult[\s>].*<IsTruncated>(true|false)</IsTruncated>.*</ListBucketResult>\s*", re.DOTALL
+)
+_LISTED = re.compile(r"<Key>([^<]*)</Key>")
+_NEXT = re.compile(r"<NextContinuationToken>([^<]+)</NextContinuationToken>")
 
 
 class _Taken(PermanentError):
     """OSS answered 409 to a create-only write."""
 
 
-class _Damaged(Unavailable):
-    """OSS said 200 and keeps bytes whose CRC-64 is not that of ours."""
+class _Doubtful(PermanentError):
+    """The ETag is not the MD5 of what arrived, which is ``digest``: damage, or an object that was copied."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(f"the ETag is not {digest}")
+        self.digest = digest
 
 
-_Verdict = tuple[type[RelayError], str]
-_REFUSED: _Verdict = (AccessRefused, "let the function's role read and write {setting}, and check its credentials")
-_SLOWER: _Verdict = (Throttled, "it asks to slow down; try again later")
-_AGAIN: _Verdict = (Unavailable, "try again")
-# Codes come first: the HTTP statuses of OSS are coarse.
-_VERDICTS: dict[str | int, _Verdict] = {
-    "NoSuchBucket": (BadSettings, "there is no such bucket; correct {setting}, or OSS_ENDPOINT and the region"),
-    "FileAlreadyExists": (_Taken, "the key is taken"),
-    "InvalidSecurityToken": (Unavailable, "the STS token is not valid; the next invocation brings a new one"),
-    "SecurityTokenExpired": (Unavailable, "the STS token has expired; the next invocation brings a new one"),
-    "RequestTimeTooSkewed": (Unavailable, "this machine's clock is wrong; set it"),
-    401: _REFUSED,
-    403: _REFUSED,
-    404: (ObjectNotFound, "there is no such object"),
-    408: _AGAIN,
-    409: _AGAIN,
-    429: _SLOWER,
-    503: _SLOWER,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Seconds to connect, for one read, and for a whole method with its retries; and how often to try."""
-
-    connect: float = 3.0
-    read: float = 10.0
-    total: float = 25.0
-    attempts: int = 4
-    backoff: float = 0.2  # seconds, doubled at each attempt and multiplied by a random factor below 1
+_REFUSED = (AccessRefused, "let the function's role read and write {setting}, and check its credentials")
+# Codes come first: the HTTP statuses of OSS are coarse, and many a 403 is no matter of rights.
+OSS = Service(
+    "OSS",
+    "OSS_ENDPOINT; an -internal address is reached from its own region only",
+    (
+        Rule("", "NoSuchBucket", BadSettings, "there is no such bucket; correct {setting}, or OSS_ENDPOINT"),
+        Rule(
+            "", r"AccessDenied \S* \S", BadSettings, "that bucket is elsewhere; set OSS_ENDPOINT to https://{endpoint}"
+        ),
+        Rule(
+            "",
+            "PublicEndpointForbidden|SecondLevelDomainForbidden",
+            BadSettings,
+            "this account reaches its buckets in this way no more; set OSS_ENDPOINT to the region's -internal address, "
+            "or to a domain of your own that is bound to the bucket, and OSS_REGION",
+        ),
+        Rule(
+            "", "InvalidObjectState", PermanentError, "the object is archived; restore it, and let no rule archive it"
+        ),
+        Rule("", r"UserDisable|InDebt|\S+ 0003-00000806", Unavailable, "the account is in arrears; pay its bill"),
+        Rule("", "RequestTimeTooSkewed", *WRONG_CLOCK),
+        Rule("", "InvalidSecurityToken|SecurityTokenExpired", *NEW_TOKEN),
+        Rule("", "InvalidDigest", Unavailable, "the object arrived damaged and was not stored; try again"),
+        Rule("", "FileAlreadyExists", _Taken, "the key is taken"),
+        Rule(
+            "",
+            "SignatureDoesNotMatch",
+            AccessRefused,
+            "check the credentials, and OSS_REGION where OSS_ENDPOINT does not name the bucket's region",
+        ),
+        Rule("401|403", "", *_REFUSED),
+        Rule("404", "", ObjectNotFound, "there is no such object"),
+        Rule("429|503", "", *SLOWER),
+        Rule("408|409|5", "", *AGAIN),
+        Rule("", "", PermanentError, "check {setting} and OSS_ENDPOINT"),
+    ),
+)
 
 
 class OssStore:
@@ -91,181 +102,130 @@ class OssStore:
         limits: Limits | None = None,
     ) -> None:
         """Open nothing yet; errors name ``setting`` as the place to correct the bucket."""
-        self._bucket = bucket
+        self._bucket = Bucket(bucket, region, endpoint)
         self._prefix = f"{prefix}/" if prefix else ""
-        self._region = region
-        self._endpoint = endpoint
         self._credentials = credentials
         self._setting = setting
         self._limits = limits or Limits()
+        self._calls = ServiceCalls(OSS, self._bucket.address()[0])
 
     def create(self, key: str, body: bytes, content_type: str = "application/json") -> bool:
         """See ``ObjectStore.create``."""
         for _ in range(self._limits.attempts):
             try:
-                versioned = self._write(key, body, content_type, forbid_overwrite="true")
+                answer = self._write(key, body, {"content-type": content_type, "x-oss-forbid-overwrite": "true"})
             except _Taken:  # perhaps by our own write, whose answer was lost
                 with suppress(ObjectNotFound):  # deleted since
                     return self.get(key) == body
                 continue
-            if versioned:
+            if "x-oss-version-id" in answer.headers:
                 raise BadSettings(
-                    f"bucket {self._bucket} has versioning, where OSS ignores create-only writes: "
+                    f"bucket {self._bucket.name} has versioning, where OSS ignores create-only writes: "
                     f"point {self._setting} to a bucket that never had it",
                     setting=self._setting,
                 )
             return True
-        raise Unavailable(f"{key} keeps coming and going in bucket {self._bucket}; try again", key=key)
+        raise Unavailable(f"{key} keeps coming and going in bucket {self._bucket.name}; try again", key=key)
 
     def put(self, key: str, body: bytes, content_type: str = "application/json") -> None:
         """See ``ObjectStore.put``."""
-        self._write(key, body, content_type, forbid_overwrite=None)
+        self._write(key, body, {"content-type": content_type})
 
     def get(self, key: str) -> bytes:
-        """See ``ObjectStore.get``. The bytes are checked against the CRC-64 that OSS keeps of them."""
-        from alibabacloud_oss_v2.crc import Crc64
+        """See ``ObjectStore.get``.
 
-        def read(answer: Any, deadline: float) -> bytes:  # noqa: ANN401 - the SDK has no types
-            pieces = []
-            with answer.body:
-                for piece in answer.body.iter_bytes(block_size=_PIECE):
-                    pieces.append(piece)
-                    if time.monotonic() > deadline:
-                        raise TimedOut(f"OSS sends {key} too slowly; try again", key=key)
-            body = b"".join(pieces)
-            crc = Crc64(0)
-            crc.update(body)
-            if answer.hash_crc64 not in {None, str(crc.sum64())}:
-                raise Unavailable(f"{key} arrived damaged from OSS: its CRC-64 differs; try again", key=key)
-            return body
-
-        return bytes(self._call(key, "get_object", self._request("GetObject", key), read))
+        Length and ETag are checked. The ETag is an MD5 of the content only where an object was written in one piece
+        and not encrypted or copied since, and no answer says so: two downloads that agree are believed without it.
+        """
+        try:
+            return self._read(key, "")
+        except _Doubtful as first:
+            digest = first.digest
+        try:
+            return self._read(key, digest)
+        except _Doubtful:
+            raise Unavailable(f"{key} arrives damaged from OSS; try again", key=key) from None
 
     def head(self, key: str) -> ObjectInfo | None:
         """See ``ObjectStore.head``."""
         try:
-            found = self._call(key, "head_object", self._request("HeadObject", key))
+            found = self._call("HEAD", key, _as_it_is).headers
         except ObjectNotFound:
             return None
         try:
-            age = (parsedate_to_datetime(found.headers["Date"]) - found.last_modified).total_seconds()
-            return ObjectInfo(key, found.content_length, found.etag.strip('"'), found.content_type or "", max(0.0, age))
-        except (AttributeError, KeyError, TypeError, ValueError):
+            written = parsedate_to_datetime(found["Last-Modified"])
+            age = (parsedate_to_datetime(found["Date"]) - written).total_seconds()
+            size, etag = int(found["Content-Length"]), found["ETag"].strip('"')
+            return ObjectInfo(key, size, etag, found.get("Content-Type") or "", max(0.0, age))
+        except (KeyError, TypeError, ValueError):
             raise Unavailable(f"OSS described {key} without date, time or etag; check OSS_ENDPOINT", key=key) from None
 
     def list(self, prefix: str, start_after: str = "") -> Iterator[str]:
         """See ``ObjectStore.list``."""
         if folder := prefix.rpartition("/")[0]:
             check_key(folder)
-        request = self._sdk.ListObjectsV2Request(bucket=self._bucket, prefix=self._prefix + prefix, max_keys=_PAGE)
-        request.start_after = self._prefix + start_after if start_after else None
+        query = {"list-type": "2", "encoding-type": "url", "max-keys": _PAGE, "prefix": self._prefix + prefix}
+        if start_after:
+            query["start-after"] = self._prefix + start_after
         while True:
-            page = self._call(prefix, "list_objects_v2", request)
-            for entry in page.contents or ():
-                yield entry.key[len(self._prefix) :]
-            if not page.is_truncated:
+            keys, token = self._call("GET", None, _page, query=query)
+            for key in keys:
+                yield key[len(self._prefix) :]
+            if not token:
                 return
-            request.continuation_token = page.next_continuation_token
+            query["continuation-token"] = token
 
     def delete(self, key: str) -> None:
         """See ``ObjectStore.delete``."""
-        self._call(key, "delete_object", self._request("DeleteObject", key))
+        self._call("DELETE", key, _as_it_is)
 
-    def _request(self, operation: str, key: str, **fields: object) -> Any:  # noqa: ANN401 - the SDK has no types
-        kind = getattr(self._sdk, f"{operation}Request")
-        return kind(bucket=self._bucket, key=self._prefix + check_key(key), **fields)
+    def _write(self, key: str, body: bytes, headers: dict[str, str]) -> Answer:
+        """Write the object; what arrives damaged is refused by OSS, and not stored."""
+        digest = b64encode(md5(body, usedforsecurity=False).digest()).decode()
+        return self._call("PUT", key, _as_it_is, headers={**headers, "content-md5": digest}, body=body)
 
-    def _write(self, key: str, body: bytes, content_type: str, forbid_overwrite: str | None) -> bool:
-        """Write the object; tell whether the bucket has versioning."""
-        fields = {"body": body, "content_type": content_type, "forbid_overwrite": forbid_overwrite}
-        answer = self._call(key, "put_object", self._request("PutObject", key, **fields))
-        return bool(answer.version_id)
+    def _read(self, key: str, believed: str) -> bytes:
+        def whole(answer: Answer) -> bytes:
+            if answer.headers.get("Content-Length", str(len(answer.body))) != str(len(answer.body)):
+                raise Unavailable(f"{key} arrived in part from OSS; try again", key=key)
+            digest = md5(answer.body, usedforsecurity=False).hexdigest().upper()
+            told = _MD5.fullmatch(answer.headers.get("ETag") or "")
+            if told and digest not in {told[1], believed}:
+                raise _Doubtful(digest)
+            return answer.body
+
+        return self._call("GET", key, whole)
 
     def _call(
         self,
-        key: str,
-        operation: str,
-        request: Any,  # noqa: ANN401 - the SDK has no types
-        read: Callable[[Any, float], Any] = lambda answer, _deadline: answer,
-    ) -> Any:  # noqa: ANN401 - as above
-        """Send the request and ``read`` the answer before a deadline, again while that may help and time is left."""
-        deadline = time.monotonic() + self._limits.total
-        pause = self._limits.backoff
-        for left in range(self._limits.attempts - 1, -1, -1):
-            patience = min(self._limits.read, max(0.1, deadline - time.monotonic()))
-            try:
-                return read(getattr(self._client, operation)(request, readwrite_timeout=patience), deadline)
-            except Exception as failure:  # noqa: BLE001 - the SDK lets errors of every layer below it through
-                error = self._explain(key, failure)
-            if isinstance(error, _Damaged):  # the bytes at OSS are ours, so writing over them hurts nobody
-                request.forbid_overwrite = None
-            wait = random.random() * pause
-            if not left or not error.retryable or time.monotonic() + wait > deadline:
-                break
-            time.sleep(wait)
-            pause *= 2
-        # Raised here and not above: the SDK's own error, which quotes the request, is no part of the traceback.
-        raise error
+        method: str,
+        key: str | None,
+        accept: Callable[[Answer], _T],
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+    ) -> _T:
+        """Send the request, for the bucket itself where ``key`` is None."""
+        full = "" if key is None else self._prefix + check_key(key)
+        bucket = self._bucket.name
+        subject = Subject(f"{key or 'keys'} in bucket {bucket}", {"key": key or "", "bucket": bucket}, self._setting)
 
-    def _explain(self, key: str, failure: Exception) -> RelayError:
-        if isinstance(failure, RelayError):
-            return failure
-        cause = failure.unwrap() if hasattr(failure, "unwrap") else failure
-        errors = self._sdk.exceptions
-        if isinstance(cause, errors.CredentialsFetchError):
-            found = cause.kwargs["error"]
-            return found if isinstance(found, RelayError) else BadSettings("the credentials could not be read")
-        if isinstance(cause, errors.ServiceError):
-            return self._explain_refusal(key, cause)
-        if isinstance(cause, errors.InconsistentError):
-            return _Damaged(f"{key} arrived damaged at OSS: its CRC-64 differs; try again", key=key)
-        cause = cause.unwrap() if hasattr(cause, "unwrap") else cause
-        kinds = [type(each).__name__ for each in (cause, *getattr(cause, "args", ()))]
-        if any("Timeout" in kind for kind in kinds):
-            return TimedOut(f"OSS at {self._endpoint} did not answer for {key} in time; try again", key=key)
-        return Unavailable(
-            f"OSS at {self._endpoint} could not be reached for {key} ({kinds[0]}); try again, and check OSS_ENDPOINT",
-            key=key,
-        )
+        def sign() -> Request:
+            now = datetime.now(timezone.utc)
+            return self._bucket.sign(method, full, query or {}, headers or {}, body, self._credentials(), now)
 
-    def _explain_refusal(self, key: str, refusal: Any) -> RelayError:  # noqa: ANN401 - the SDK's ServiceError
-        """Quote code and request ID only: the document of a refused signature repeats what was signed."""
-        code, status, request_id = str(refusal.code or ""), int(refusal.status_code), str(refusal.request_id or "")
-        server_failed = status >= 500  # noqa: PLR2004 - HTTP's own classes
-        otherwise = _AGAIN if server_failed else (PermanentError, "check {setting} and OSS_ENDPOINT")
-        kind, advice = _VERDICTS.get(code) or _VERDICTS.get(status) or otherwise
-        return kind(
-            f"OSS answered {status} {code} for {key} in bucket {self._bucket}: "
-            f"{advice.format(setting=self._setting)} (request {request_id or 'unnamed'})",
-            key=key,
-            bucket=self._bucket,
-            code=code,
-            status=status,
-            serviceRequestId=request_id,
-        )
+        return self._calls.call(subject, sign, accept, self._limits)
 
-    @cached_property
-    def _sdk(self) -> Any:  # noqa: ANN401 - the SDK has no types
-        import alibabacloud_oss_v2
 
-        return alibabacloud_oss_v2
+def _as_it_is(answer: Answer) -> Answer:
+    return answer
 
-    @cached_property
-    def _client(self) -> Any:  # noqa: ANN401 - as above
-        sdk = self._sdk
-        http = sdk.transport.RequestsHttpClient(connect_timeout=self._limits.connect, max_connections=64)
-        http.open()
-        # A netrc entry would replace our signature, and a proxy from the environment would carry it elsewhere.
-        http.session.trust_env = False
 
-        def current() -> Any:  # noqa: ANN401 - as above
-            now = self._credentials()
-            return sdk.Credentials(now.access_key_id, now.access_key_secret, now.security_token or None)
-
-        config = sdk.config.load_default()
-        config.region = self._region
-        config.endpoint = self._endpoint
-        config.credentials_provider = sdk.credentials.CredentialsProviderFunc(current)
-        config.http_client = http
-        config.retryer = sdk.retry.NopRetryer()
-        return sdk.Client(config)
+def _page(answer: Answer) -> tuple[list[str], str]:
+    """Return the keys of one page, and where the next begins, empty after the last."""
+    text = answer.body.decode("ascii", "replace")
+    found, token = _LISTING.search(text), _NEXT.search(text)
+    if not found or (found[1] == "true") != bool(token):
+        raise Unavailable("OSS answered no list of keys; check OSS_ENDPOINT")
+    return [unquote(key) for key in _LISTED.findall(text)], unquote(token[1]) if token else ""

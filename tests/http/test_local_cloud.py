@@ -26,7 +26,8 @@ from shared.http.app import App
 from shared.http.push import PushVerifier
 from shared.http.routes import Dependencies
 from shared.http.tokens import TokenAuth
-from shared.mps.client import MpsClient, Pace
+from shared.mps.client import MpsClient
+from shared.retrying import Pace
 from shared.settings import Settings
 from tests.http.fakes import DONE, PUSH, TOKENS, WRITE
 

@@ -27,7 +27,8 @@ from shared.errors import (
     TimedOut,
     Unavailable,
 )
-from shared.mps.client import MpsClient, Pace
+from shared.mps.client import MpsClient
+from shared.retrying import Pace
 from tests.mps.recorded import JOB, RESPONSE
 
 

@@ -19,8 +19,9 @@ from local.cloud.world import SECRETS
 from shared.errors import RelayError
 from shared.mps.client import MpsClient
 from shared.publishing import Deferred, Report
+from shared.retrying import Limits
 from shared.settings import Network
-from shared.storage.oss import Limits, OssStore
+from shared.storage.oss import OssStore
 from shared.triggers import parse
 from shared.webhooks import subscribers
 from shared.webhooks.address_guard import AddressGuard

@@ -78,6 +78,7 @@ def test_everything_set() -> None:
         ("MPS_ENDPOINT", "http://mts-internal.aliyuncs.com"),
         ("OSS_ENDPOINT", "http://oss-cn-shanghai.aliyuncs.com"),
         ("OSS_ENDPOINT", "ftp://127.0.0.1"),
+        ("OSS_REGION", "Shanghai"),
         ("INVOKE_ENDPOINT", "http://fc.example.com"),
         ("INVOKE_ENDPOINT", "http://10.0.0.1"),
         ("INVOKE_ENDPOINT", "ftp://127.0.0.1"),
@@ -107,6 +108,24 @@ def test_plain_http_is_for_loopback(endpoint: str) -> None:
 def test_plain_http_is_allowed_on_the_internal_oss_network() -> None:
     endpoint = "http://oss-cn-shanghai-internal.aliyuncs.com"
     assert Settings.from_env({**OUTPUT, "OSS_ENDPOINT": endpoint}).oss_endpoint == endpoint
+
+
+@pytest.mark.parametrize(
+    ("env", "region", "endpoint"),
+    [
+        ({"OSS_ENDPOINT": "https://oss-cn-beijing-internal.aliyuncs.com"}, "cn-beijing", None),
+        ({"OSS_ENDPOINT": "https://oss-ap-southeast-1.aliyuncs.com/"}, "ap-southeast-1", None),
+        ({"OSS_ENDPOINT": "https://oss-accelerate.aliyuncs.com"}, "cn-shenzhen", None),
+        ({"OSS_ENDPOINT": "https://media.example.com"}, "cn-shenzhen", None),
+        ({"OSS_ENDPOINT": "https://media.example.com", "OSS_REGION": "cn-beijing"}, "cn-beijing", None),
+        ({"OSS_REGION": "cn-beijing"}, "cn-beijing", "https://oss-cn-beijing-internal.aliyuncs.com"),
+        ({}, "cn-shenzhen", "https://oss-cn-shenzhen-internal.aliyuncs.com"),
+    ],
+)
+def test_oss_is_signed_for_the_region_of_its_endpoint(env: dict[str, str], region: str, endpoint: str | None) -> None:
+    settings = Settings.from_env({**OUTPUT, "FC_REGION": "cn-shenzhen", **env})
+    assert (settings.oss_region, settings.fc_region) == (region, "cn-shenzhen")
+    assert settings.oss_endpoint == (endpoint or env["OSS_ENDPOINT"].rstrip("/"))
 
 
 def test_a_file_url_is_refused_inside_function_compute() -> None:

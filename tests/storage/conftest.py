@@ -9,9 +9,11 @@ import pytest
 
 from local.cloud.accounts import ROLE
 from local.cloud.oss import BUCKET, REGION, OssStandIn
+from shared.retrying import Limits
 from shared.storage import ObjectStore
 from shared.storage.directory import DirectoryStore
-from shared.storage.oss import Limits, OssStore
+from shared.storage.oss import OssStore
+from tests.storage.sdk_store import SdkStore, sdk_client
 
 QUICK = Limits(connect=5, read=5, total=20, backoff=0.01)
 
@@ -27,9 +29,13 @@ def oss_store(oss: OssStandIn) -> OssStore:
     return OssStore(BUCKET, "some/prefix", REGION, oss.url, lambda: ROLE, limits=QUICK)
 
 
-@pytest.fixture(params=["directory", "oss"])
+@pytest.fixture(params=["directory", "oss", "sdk"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    """Each kind of store; the official SDK's is here to show that the suite asks nothing else of OSS than OSS does."""
     if request.param == "directory":
         return DirectoryStore(tmp_path / "objects")
-    store: OssStore = request.getfixturevalue("oss_store")
-    return store
+    if request.param == "oss":
+        store: OssStore = request.getfixturevalue("oss_store")
+        return store
+    oss: OssStandIn = request.getfixturevalue("oss")
+    return SdkStore(sdk_client(oss.url, REGION, ROLE), BUCKET, "some/prefix")

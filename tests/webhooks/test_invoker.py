@@ -171,6 +171,20 @@ def test_silence_ends_at_the_time_limit(cloud: FunctionCompute, calls: Invoker) 
         calls.call("media", None, "index_job", b"", timeout=-1)
 
 
+def test_a_dripping_answer_ends_at_the_time_limit(cloud: FunctionCompute, calls: Invoker) -> None:
+    """Silence alone is not enough: each piece would start the wait anew, and the lease would end before the call."""
+    cloud.fail(Fault("drip", seconds=0.1))
+    started = time.monotonic()
+    with pytest.raises(TimedOut, match="too slowly"):
+        calls.call("media", None, "index_job", b"x" * 100, timeout=0.5)
+    assert time.monotonic() - started < 5
+
+
+def test_an_endless_answer_is_not_read_to_its_end(cloud: FunctionCompute, calls: Invoker) -> None:
+    cloud.fail(Fault("answer", response=Response(200, b"x" * 1_000_000)))
+    assert len(calls.call("media", None, "index_job", b"", timeout=10)) <= 1 << 18
+
+
 def test_the_endpoint_of_an_account() -> None:
     assert invoker.endpoint("1234567890", "cn-shanghai") == "https://1234567890.cn-shanghai.fc.aliyuncs.com"
 
