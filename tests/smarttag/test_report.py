@@ -26,6 +26,9 @@ from tests.smarttag import report_samples as samples
 ROOT = Path(__file__).parents[2]
 RECORDED = jobs()
 ANY_TEXT = st.text(st.characters(), min_size=1, max_size=300)
+# Hypothesis also tries the words of the code itself; these are no names but say what somebody is.
+WORDS = {*labels.CATEGORIES, *labels.SCENES, *(label.zh for label in labels.CATEGORIES.values()), "http://", "https://"}
+ANY_NAME = ANY_TEXT.filter(lambda text: not any(word in text for word in WORDS))
 
 
 class Page(HTMLParser):
@@ -57,7 +60,7 @@ def changed(analysis: Analysis, **fields: object) -> Analysis:
 
 
 @settings(max_examples=60, deadline=None)
-@given(ANY_TEXT)
+@given(ANY_NAME)
 def test_a_name_is_text_wherever_it_stands(name: str) -> None:
     """The same job with a plain name of that length has exactly the same elements and attributes."""
     same_length = "x" * len(visible(name, 2000))
@@ -299,7 +302,7 @@ def test_each_duration_opens_all_its_appearances(name: str) -> None:
             wanted = [f"{times.clock(start)}–{times.clock(end)}" for start, end in seen.appearances]
             assert times_of[f"{kind}-{number}"] == wanted
             row = page.split(f' id="{kind}-{number}">')[1].split("</tr>")[0]
-            assert f"<span>{len(wanted)}×</span>" in row
+            assert f"<span>{len(wanted):,}×</span>" in row
             assert f'aria-label="{", ".join(wanted)}"' in row
     assert "相连或重叠的出现算作一次" in page
 
@@ -355,7 +358,7 @@ def test_an_image_is_spoken_of_as_an_image() -> None:
         text = Page(render(analysis)).text.split("</style>")[-1].split("智能标签报告", 1)[1]
         assert "图片内容" in text
         assert "图中文字" in text
-        assert not re.search("视频|片长|画面已|屏幕文字|时间线|出镜|语音", text)
+        assert not re.search("视频|片长|画面|屏幕文字|时间线|出镜|语音", text)
 
 
 def test_2500_lines_of_speech_are_folded() -> None:

@@ -21,6 +21,11 @@ CATEGORIES = {
 }
 # By severity: what a reviewer sees first. The category of a person, and the level of a concept, that raise an alert.
 ALERTS = {"sensitive-person": "sensitive", "politician": "politician"}
+KNOWN = Label("已识别人物", "People recognised")
+FACES = Label("未知人脸", "Unknown faces")
+TAGS = Label("画面标签", "Visual tags")
+IMAGE_TAGS = Label("图片标签", "Image tags")
+CONCEPT_ROWS = Label("概念", "Concepts")
 SHOTS = {
     "closeUp": Label("特写", "close-up"),
     "medium-closeUp": Label("近景", "medium close-up"),

@@ -11,7 +11,7 @@ from shared.smarttag.ranges import length, union
 from shared.smarttag.report import geometry, times
 from shared.smarttag.report.bounds import Capped, Limits, cap, fair, visible
 from shared.smarttag.report.entries import Entry, categories, times_seen
-from shared.smarttag.report.labels import ALERTS, CATEGORIES, CONCEPTS, SHOTS, Label
+from shared.smarttag.report.labels import ALERTS, CATEGORIES, CONCEPT_ROWS, CONCEPTS, FACES, KNOWN, SHOTS, TAGS, Label
 
 _SHORT = 40  # characters of a value where a label is usual
 _FACTS = 8  # of shots, and of what a concept's knowledge says
@@ -112,22 +112,16 @@ def _bands(found: Sequence[Entry], span_ms: int, limits: Limits) -> Iterable[Ban
         yield Band(label, total, Capped(rows, group.rest), beyond)
 
 
-KNOWN = Label("已识别人物", "People recognised")
-UNKNOWN = Label("未知人脸", "Unknown faces")
-TAGS = Label("画面标签", "Visual tags")
-IDEAS = Label("概念", "Concepts")
-
-
 def _label(entry: Entry) -> Label:
     if isinstance(entry.seen, Person):
-        return UNKNOWN if entry.seen.category == "unknown" else KNOWN
-    return TAGS if isinstance(entry.seen, Tag) else IDEAS
+        return FACES if entry.seen.category == "unknown" else KNOWN
+    return TAGS if isinstance(entry.seen, Tag) else CONCEPT_ROWS
 
 
 def _groups(found: Sequence[Entry], limits: Limits) -> Iterable[tuple[Label, list[Entry], int]]:
     known = sum(_label(entry) is KNOWN for entry in found)
     faces = max(limits.persons - known, limits.persons // 3)
-    wanted = ((KNOWN, limits.persons), (UNKNOWN, faces), (TAGS, limits.tags), (IDEAS, limits.concepts))
+    wanted = ((KNOWN, limits.persons), (FACES, faces), (TAGS, limits.tags), (CONCEPT_ROWS, limits.concepts))
     for label, limit in wanted:
         group = sorted((entry for entry in found if _label(entry) is label), key=lambda entry: not entry.urgent)
         if group:
@@ -211,7 +205,7 @@ def _identity(seen: Seen) -> tuple[str, str, list[Label]]:
 
 
 def _facts(seen: Seen, name: str, limits: Limits) -> Iterable[tuple[Label, str]]:
-    if len(visible(name, limits.text)) > limits.name + 1:
+    if len(visible(name, limits.text)) > limits.name:
         yield Label("全名", "whole name"), name
     if seen.bestScore is not None:
         yield Label("最高置信度", "best score"), f"{seen.bestScore:.3f}"
