@@ -26,9 +26,10 @@ from tests.smarttag import report_samples as samples
 ROOT = Path(__file__).parents[2]
 RECORDED = jobs()
 ANY_TEXT = st.text(st.characters(), min_size=1, max_size=300)
-# Hypothesis also tries the words of the code itself; these are no names but say what somebody is.
-WORDS = {*labels.CATEGORIES, *labels.SCENES, *(label.zh for label in labels.CATEGORIES.values()), "http://", "https://"}
-ANY_NAME = ANY_TEXT.filter(lambda text: not any(word in text for word in WORDS))
+# Hypothesis also tries the words of the code itself; these are no names but say what somebody or something is.
+KEYS = {*labels.CATEGORIES, *labels.ALERTS, *labels.CONCEPTS, *labels.SCENES}
+WORDS = KEYS | {label.zh for label in labels.CATEGORIES.values()} | {"http://", "https://"}
+ANY_NAME = ANY_TEXT.filter(lambda text: text.strip() and not any(word in text for word in WORDS))
 
 
 class Page(HTMLParser):
