@@ -394,7 +394,8 @@ def test_signatures_of_the_vendor_are_not_shown_but_when_they_end(query: str, un
 def test_warnings_are_told_in_both_languages() -> None:
     """Every code that the parsing core notes has its Chinese."""
     core = [path.read_text("utf-8") for path in (ROOT / "shared" / "smarttag").rglob("*.py")]
-    codes = {code for text in core for code in re.findall(r'\.add\(\s*"([a-z]+(?:-[a-z]+)*)",', text)} | {"more"}
+    codes = {code for text in core for code in re.findall(r'\.(?:add|warn)\(\s*"([a-z]+(?:-[a-z]+)*)",', text)}
+    assert len(codes) > 20
     assert codes <= labels.WARNINGS.keys()
     odd = RECORDED["odd"]
     text = Page(render(analyse(odd.response, odd.job_id))).text
