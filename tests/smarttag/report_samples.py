@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from local.recorded import jobs
+from shared.smarttag import analyse
 from shared.smarttag.model import (
     Alert,
     Analysis,
@@ -162,6 +164,59 @@ def large(rows: int = 80, ranges: int = 150, lines: int = 1_500) -> Analysis:
     return analysis(summary, tuple(Segment(i * span // lines, i * span // lines + 2_000, text) for i in range(lines)))
 
 
+def alarming(count: int = 60) -> Analysis:
+    """Return a job with ``count`` people to be reviewed, the last of them in an English programme's long names."""
+    span = 3_600_000
+    kinds = ("politician", "sensitive", "celebrity,sensitive")
+    people = tuple(
+        person(
+            f"示例人物{i:02}" if i % 4 else f"Exemplary-Person of the Long Name, number {i}",
+            spread(1 + i % 7, span, i * 61_043, 8_000),
+            kinds[i % 3],
+            0.01,
+        )
+        for i in range(count)
+    )
+    alerts = tuple(
+        Alert("politician" if p.category == "politician" else "sensitive-person", p.name, "detail") for p in people
+    )
+    types = {"VideoLabel": TypeState(1, "ok")}
+    return analysis(
+        Summary("sixty", "Success", "", "", Media("video", span, "inferred", 300), people, alerts=alerts, types=types)
+    )
+
+
+def three_hours() -> Analysis:
+    """Return a programme of three hours with 2,500 lines of speech, 200 texts, chapters and names of every length."""
+    span, lines = 10_800_000, 2_500
+    text = "各位观众晚上好，欢迎收看今天的节目，我们来关注一组民生消息。"
+    names = ("示例主持人", "Alexandra Featherstonehaugh-Cholmondeley of Example", "示例评论员")
+    people = tuple(
+        person(f"{names[i % 3]}{i}", spread(20 + 9 * i, span, i * 7_919, 9_000), ratio=0.1) for i in range(12)
+    )
+    tags = tuple(tag("场景", f"标签{i:02}", spread(3 + 5 * i, span, i * 6_007, 7_000)) for i in range(30))
+    summary = Summary(
+        jobId="three-hours",
+        status="Success",
+        userData='{"asset": "ep-0042", "channel": "示例卫视"}',
+        message="",
+        media=Media("video", span, "inferred", 500),
+        persons=people,
+        tags=tags,
+        transcript=Transcript(lines, lines * len(text), lines * 2_000, text),
+        screenText=ScreenText(
+            9_000,
+            9_000,
+            200,
+            tuple(ScreenTextItem(f"字幕第{i}条", 45, i * 54_000, i * 54_000, 0.9, "0") for i in range(200)),
+        ),
+        chapters=tuple(Chapter(i * span // 12, (i + 1) * span // 12, f"第{i + 1}部分", text) for i in range(12)),
+        types={"VideoLabel": TypeState(1, "ok"), "ASR": TypeState(1, "ok"), "OCR": TypeState(1, "ok")},
+    )
+    spoken = (Segment(i * span // lines, i * span // lines + 2_000, f"{text}第{i}句。") for i in range(lines))
+    return analysis(summary, tuple(spoken))
+
+
 def bare(status: str = "Success", kind: str = "unknown", message: str = "") -> Analysis:
     """Return a job that holds nothing."""
     return analysis(Summary("empty", status, "", message, Media(kind, None, None, None)))
@@ -179,3 +234,25 @@ def image() -> Analysis:
             types={"ImageLabel": TypeState(1, "ok")},
         )
     )
+
+
+def wordy() -> Analysis:
+    """Return a job whose title and names are longer than a page can show at once."""
+    title = "江边漫步：" + "老码头的前世今生与一座城市的记忆，" * 12
+    long_name = "Alexandra Featherstonehaugh-Cholmondeley " * 9
+    job = small(long_name.strip())
+    return analysis(dataclasses.replace(job.summary, title=title), job.segments)
+
+
+def everything() -> dict[str, Analysis]:
+    """Return recorded jobs, the documented and the largest among them, and what nobody recorded."""
+    recorded = ((name, jobs()[name]) for name in ("documented", "rich", "large", "image", "odd", "fail"))
+    return {
+        **{name: analyse(job.response, job.job_id) for name, job in recorded},
+        "sixty-alerts": alarming(),
+        "three-hours": three_hours(),
+        "wordy": wordy(),
+        "dense": large(rows=80, ranges=150, lines=40),
+        "hostile": small(*HOSTILE),
+        "empty": bare(),
+    }

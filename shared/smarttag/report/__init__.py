@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.smarttag.model import Analysis
-from shared.smarttag.report import geometry, view
+from shared.smarttag.report import geometry, labels, times, view
+from shared.smarttag.report.bounds import Limits, visible
+from shared.smarttag.report.entries import alert_lines, entries
+from shared.smarttag.report.timeline import timeline
 
 if TYPE_CHECKING:
     import jinja2
@@ -24,22 +27,26 @@ def render(analysis: Analysis, artifact_names: tuple[str, ...] = ()) -> bytes:
         analysis: everything read from one response.
         artifact_names: files lying beside the report, to be linked.
     """
-    limits = view.Limits()
-    for strictness in (1, 4, 16, 64, 256):
-        page = _page(analysis, artifact_names, limits.divided(strictness))
+    for strictness in (1, 2, 4, 16, 64, 256):
+        page = _page(analysis, artifact_names, Limits().divided(strictness))
         if len(page) <= MAX_BYTES:
             break
     return page
 
 
-def _page(analysis: Analysis, artifact_names: tuple[str, ...], limits: view.Limits) -> bytes:
+def _page(analysis: Analysis, artifact_names: tuple[str, ...], limits: Limits) -> bytes:
+    found = entries(analysis.summary)
+    drawn = timeline(analysis, found, limits)
     text = _template().render(
         view=view,
         geometry=geometry,
+        labels=labels,
+        visible=visible,
         limits=limits,
         summary=analysis.summary,
         segments=None if analysis.segments is None else view.speech(analysis.segments, limits),
-        timeline=view.timeline(analysis, limits),
+        timeline=drawn,
+        alerts=alert_lines(analysis.summary, found, drawn.anchors()),
         artifacts=[name for name in artifact_names if name != "report.html"],
     )
     return text.encode("utf-8", "replace")
@@ -71,9 +78,10 @@ def _environment(*, compiled: bool) -> jinja2.Environment:
         loader=jinja2.ModuleLoader(_HERE / _COMPILED) if compiled else jinja2.FileSystemLoader(_HERE),
     )
     environment.filters |= {
-        "clock": geometry.clock,
-        "iso": geometry.iso,
-        "lasting": geometry.length,
-        "lasting_zh": geometry.length_zh,
+        "about": times.about,
+        "clock": times.clock,
+        "iso": times.iso,
+        "lasting": times.length,
+        "vendor_link": view.vendor_link,
     }
     return environment

@@ -1,30 +1,37 @@
-"""Where things lie on the shared time axis, and how a time is written."""
+"""Where things lie on the shared time axis."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from shared.smarttag.model import Range
+from shared.smarttag.report.times import clock
 
-COLUMNS = 1200  # width of every row's drawing; a screen gives it 350 to 800 pixels
+COLUMNS = 1200  # width of every row's drawing; a screen gives it 280 to 800 pixels
 HAIR = 3  # columns: nothing is drawn narrower, and no gap is kept that nobody could see
+WIDTHS = (600, 420, 270, 220)  # of the axis in CSS pixels: report.css hides the labels that need a wider one
+LAST = 94  # percent: a label beyond it ends at its tick
 _TICKS = 9  # at most this many intervals
-_SECOND, _MINUTE, _HOUR = 1_000, 60_000, 3_600_000
+_STRIDES = (1, 2, 4, 8, 16)
+_SIGN, _GAP = 6.5, 8  # CSS pixels: what a sign of a label takes in the fonts of report.css; between two labels
+_SECOND, _HOUR = 1_000, 3_600_000
 _STEPS = (100, 200, 500, *(s * _SECOND for s in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)))
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A labelled moment on the axis; ``percent`` of its width."""
+    """A labelled moment on the axis, at ``percent`` of its width, shown where that is ``needs`` pixels or more."""
 
     label: str
     percent: float
+    needs: int
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """The time axis every row shares: 0 to ``spanMs``, a tick every ``stepPercent`` of the width."""
+    """The time axis every row shares: 0 to ``spanMs``, a line every ``stepPercent`` of the width."""
 
     spanMs: int
     stepPercent: float
@@ -32,11 +39,32 @@ class Axis:
 
 
 def axis(span_ms: int) -> Axis:
-    """Return the axis from 0 to ``span_ms`` with ticks at round times."""
+    """Return the axis from 0 to ``span_ms`` with ticks at round times, and no two labels that overlap."""
     span = max(span_ms, 1)
     step = next((s for s in _STEPS if span <= s * _TICKS), -(-span // (_TICKS * _HOUR)) * _HOUR)
-    ticks = [Tick(clock(at, fine=step < _SECOND), round(at * 100 / span, 3)) for at in range(0, span + 1, step)]
+    labels = [(clock(at, fine=step < _SECOND), at * 100 / span) for at in range(0, span + 1, step)]
+    strides = {width: _stride(labels, width) for width in WIDTHS}
+    ticks = []
+    for index, (label, percent) in enumerate(labels):
+        fitting = [width for width in WIDTHS if index % strides[width] == 0]
+        if fitting:
+            ticks.append(Tick(label, round(percent, 3), min(fitting)))
     return Axis(span, round(step * 100 / span, 4), tuple(ticks))
+
+
+def _stride(labels: Sequence[tuple[str, float]], width: int) -> int:
+    """Return of how many labels one can be shown on an axis of ``width`` pixels."""
+
+    def edges(label: str, percent: float) -> tuple[float, float]:
+        middle, size = percent * width / 100, len(label) * _SIGN
+        left = middle - (0 if not percent else size if percent > LAST else size / 2)
+        return left, left + size
+
+    for stride in _STRIDES:
+        shown = [edges(*label) for label in labels[::stride]]
+        if all(after[0] - before[1] >= _GAP for before, after in pairwise(shown)):
+            return stride
+    return len(labels)
 
 
 def path(ranges: Iterable[Range], span_ms: int) -> str:
@@ -58,34 +86,3 @@ def path(ranges: Iterable[Range], span_ms: int) -> str:
 
 def _column(ms: int, span_ms: int) -> int:
     return (2 * ms * COLUMNS + span_ms) // (2 * span_ms)
-
-
-def clock(ms: int, *, fine: bool = True) -> str:
-    """Write a moment as ``1:02.44`` or ``1:00:02.44``, to the second unless ``fine``."""
-    sign = "-" if ms < 0 else ""
-    seconds, hundredths = divmod((abs(ms) + 5) // 10, 100) if fine else (abs(ms) // 1000, 0)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    text = f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
-    return f"{sign}{text}.{hundredths:02}" if fine else sign + text
-
-
-def length(ms: int) -> str:
-    """Write a length of time: ``12.12 s``, ``3 min 05 s``, ``1 h 02 min``."""
-    if ms < _MINUTE - 5:  # what rounds to a minute is one
-        return f"{(ms + 5) // 10 / 100:.2f} s"
-    seconds = (ms + 500) // 1000
-    if seconds < _HOUR // _SECOND:
-        return f"{seconds // 60} min {seconds % 60:02} s"
-    hours, minutes = divmod((seconds + 30) // 60, 60)
-    return f"{hours} h {minutes:02} min"
-
-
-def length_zh(ms: int) -> str:
-    """Write a length of time for a Chinese sentence: `` 3 分 05 秒``."""
-    return length(ms).replace("h", "小时").replace("min", "分").replace("s", "秒")
-
-
-def iso(ms: int) -> str:
-    """Write a length of time for ``<time datetime>``."""
-    return f"PT{max(ms, 0) / 1000:.3f}".rstrip("0").rstrip(".") + "S"

@@ -1,0 +1,100 @@
+"""Everybody and everything that was seen, each with an anchor, and the alerts that lead to them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from shared.smarttag.model import Alert, Concept, Person, Seen, Summary
+from shared.smarttag.report import times
+from shared.smarttag.report.labels import ALERTS, CATEGORIES, Label
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One person, tag or concept; ``anchor`` counts as summary.json lists them: ``person-1`` is its first."""
+
+    anchor: str
+    seen: Seen
+    alerts: tuple[str, ...]  # kinds of alerts
+
+    @property
+    def urgent(self) -> bool:
+        """Return whether a reviewer must not miss it."""
+        return bool(self.alerts) or (isinstance(self.seen, Person) and self.seen.sensitive)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertLine:
+    """One alert as the report tells it; ``anchor`` is that of its row, if that is shown."""
+
+    label: Label
+    name: str
+    anchor: str
+    when: Label
+
+
+def entries(summary: Summary) -> tuple[Entry, ...]:
+    """Return every person, tag and concept in the order of the summary."""
+    kinds: tuple[tuple[str, Sequence[Seen]], ...] = (
+        ("person", summary.persons),
+        ("tag", summary.tags),
+        ("concept", summary.concepts),
+    )
+    return tuple(
+        Entry(f"{kind}-{number}", seen, _alerts(seen)) for kind, found in kinds for number, seen in enumerate(found, 1)
+    )
+
+
+def categories(text: str) -> list[str]:
+    """Return the categories of a person: the vendor writes one, or a list with commas."""
+    return [word.strip() for word in re.split("[,，]", text) if word.strip()] or [text] * bool(text)
+
+
+def _alerts(seen: Seen) -> tuple[str, ...]:
+    if isinstance(seen, Person):
+        given = categories(seen.category)
+        return tuple(kind for kind, word in ALERTS.items() if word in given)
+    level = seen.level2 if isinstance(seen, Concept) else ""
+    return tuple(kind for kind, word in ALERTS.items() if CATEGORIES[word].zh in level)
+
+
+def times_seen(seen: Seen) -> int:
+    """Return how often something appears: what overlaps or touches is one appearance; in an image, how often it is."""
+    return len(seen.appearances) or seen.appearanceCount
+
+
+def alert_lines(summary: Summary, found: Iterable[Entry], shown: frozenset[str]) -> list[AlertLine]:
+    """Return the alerts by severity, then by time; ``shown`` are the anchors that the page has."""
+    rows: dict[tuple[str, str], Entry] = {}
+    for entry in found:
+        for kind in entry.alerts:
+            name = entry.seen.label if isinstance(entry.seen, Concept) else getattr(entry.seen, "name", "")
+            rows.setdefault((kind, name), entry)
+    severity = list(ALERTS)
+
+    def order(alert: Alert) -> tuple[int, float, str]:
+        row = rows.get((alert.kind, alert.name))
+        first = row.seen.firstMs if row else None
+        rank = severity.index(alert.kind) if alert.kind in severity else len(severity)
+        return rank, float("inf") if first is None else first, alert.name
+
+    return [_line(alert, rows.get((alert.kind, alert.name)), shown) for alert in sorted(summary.alerts, key=order)]
+
+
+def _line(alert: Alert, row: Entry | None, shown: frozenset[str]) -> AlertLine:
+    label = CATEGORIES[ALERTS[alert.kind]] if alert.kind in ALERTS else Label(alert.kind, "")
+    if row is None:
+        return AlertLine(label, alert.name, "", Label("", alert.detail))
+    return AlertLine(label, alert.name, row.anchor if row.anchor in shown else "", _when(row.seen))
+
+
+def _when(seen: Seen) -> Label:
+    if seen.firstMs is None:
+        return Label("", "")
+    count, first = times_seen(seen), times.clock(seen.firstMs)
+    return Label(
+        f"出现 {count} 次，首次 {first}，共 {times.length_zh(seen.seenMs)}",
+        f"{count} {'time' if count == 1 else 'times'}, first at {first}, {times.length(seen.seenMs)} in all",
+    )
