@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv$(if $(filter-out python3,$(notdir $(PYTHON))),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 PYTEST ?= -n auto --dist loadfile
 
-.PHONY: help demo serve check test lint format coverage soak openapi bench build deploy clean
+.PHONY: help demo serve check test lint format coverage soak openapi bench build deploy lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,6 +53,11 @@ build: $(VENV)/local.stamp  ## Make the deployable package in build/
 deploy:  ## Deploy both functions with the Serverless Devs CLI (runs make build first)
 	s deploy -t template.yml
 
+lock: $(VENV)/venv.stamp  ## Write requirements.txt anew: pyproject.toml's dependencies, complete, pinned and hashed
+	$(PIP) uv==0.13.9
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate \
+		--custom-compile-command 'make lock' --output-file requirements.txt pyproject.toml
+
 clean:  ## Remove what make made
 	rm -rf build demo-output .venv*
 
@@ -62,9 +68,10 @@ $(VENV)/venv.stamp:
 	@touch $@
 
 $(VENV)/local.stamp: $(VENV)/venv.stamp requirements.txt pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local]'
+	$(PIP) --require-hashes --requirement requirements.txt
+	$(PIP) --editable '.[local]'
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/local.stamp
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,test]'
+	$(PIP) --editable '.[local,test]'
 	@touch $@
