@@ -102,6 +102,10 @@ class StandIn:
         self._server.server_close()
         self._thread.join(5)
 
+    def hang_up(self) -> None:
+        """Drop every connection that is open: what a client kept alive is dead from now on."""
+        self._server.hang_up()
+
     def fail(self, fault: Fault) -> None:
         """Queue a fault."""
         with self._lock:
@@ -138,6 +142,9 @@ class _Server(ThreadingHTTPServer):
     def server_close(self) -> None:
         """Close kept-alive connections too: a service that is down answers nobody."""
         super().server_close()
+        self.hang_up()
+
+    def hang_up(self) -> None:
         for connection in tuple(self.open):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

@@ -122,7 +122,12 @@ def _hash(token: str) -> str:
 def _functions(environment: Mapping[str, str], code: Path, python: str) -> list[Function]:
     names = {CALLBACK: "functions/mns_callback", API: "functions/http_api"}
     return [
-        Function(name, f"{module}.handler", code, environment, f"{module}.initializer", python=python, timeout=300.0)
+        Function(
+            *(name, f"{module}.handler", code, environment, f"{module}.initializer"),
+            python=python,
+            timeout=300.0,
+            http=name == API,
+        )
         for name, module in names.items()
     ]
 
