@@ -19,7 +19,8 @@ from local.packaging import sbom
 from shared.smarttag import report
 
 ROOT = Path(__file__).parents[2]
-RUNTIME = "3.10"
+RUNTIMES = ("3.10", "3.12")  # those of Function Compute that can run this
+RUNTIME = RUNTIMES[0]
 NAME = "smarttag-relay"
 SOURCE_ONLY = ("aliyun-fc2", "aliyun-python-sdk-core")  # published without wheels; both are pure Python
 BUILD_TOOL = "setuptools==80.9.0"  # builds those two; another version writes other metadata
@@ -50,7 +51,7 @@ def main() -> None:
     """Build, and say where the result lies."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=ROOT / "build")
-    parser.add_argument("--python", default=RUNTIME, help="minor version of the function's runtime")
+    parser.add_argument("--python", default=RUNTIME, choices=RUNTIMES, help="minor version of the function's runtime")
     chosen = parser.parse_args()
     archive = build(chosen.output, chosen.python)
     print(f"{chosen.output / 'package'}\n{archive} {archive.stat().st_size / 1e6:.1f} MB")

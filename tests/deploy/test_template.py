@@ -233,7 +233,7 @@ def project(tmp_path: Path) -> Path:
     """Copy the template beside a component of our own (the real one is fetched at deployment) and a Makefile."""
     text = (ROOT / "template.yml").read_text(encoding="utf-8")
     (tmp_path / "template.yml").write_text(text.replace("component: fc3", "component: ./fc3"), encoding="utf-8")
-    (tmp_path / "Makefile").write_text("build:\n\techo built >> built.txt\n")
+    (tmp_path / "Makefile").write_text("build:\n\techo built $(RELAY_PYTHON) >> built.txt\n")
     (tmp_path / "fc3").mkdir()
     (tmp_path / "fc3" / "index.js").write_text(COMPONENT)
     (tmp_path / "fc3" / "schema.json").write_text(json.dumps(SCHEMA))
@@ -275,12 +275,13 @@ def test_serverless_devs_verifies_it(project: Path) -> None:
 
 @pytest.mark.needs("node")
 def test_serverless_devs_builds_once_and_deploys_what_the_schema_was_shown(project: Path) -> None:
+    (project / ".env").write_text("RELAY_PYTHON=3.12\n", encoding="utf-8")
     done = run(project, "deploy", "-y", "-t", "template.yml", MNS_TOPIC="mps", API_AUTH="trigger")
     assert done.returncode == 0, done.stdout
-    assert (project / "built.txt").read_text() == "built\n"
+    assert (project / "built.txt").read_text() == "built 3.12\n", "the package must be for the runtime that is deployed"
     lines = (project / "fc3" / "deployed.ndjson").read_text(encoding="utf-8").splitlines()
     deployed = {props["functionName"]: props for props in map(json.loads, lines)}
-    assert deployed == functions(MNS_TOPIC="mps", API_AUTH="trigger")
+    assert deployed == functions(MNS_TOPIC="mps", API_AUTH="trigger", RELAY_PYTHON="3.12")
 
 
 @pytest.mark.needs("node")
@@ -324,7 +325,7 @@ def test_serverless_devs_renders_the_template_for_fc2(project: Path) -> None:
     (folder / "template.yml").write_text(text.replace("component: fc", "component: ./fc3"), encoding="utf-8")
     done = run(project, "deploy", "-y", "-t", "docs/fc2/template.yml", MNS_TOPIC="mps")
     assert done.returncode == 0, done.stdout
-    assert (project / "built.txt").read_text() == "built\n"
+    assert (project / "built.txt").read_text() == "built 3.10\n"
     lines = (project / "fc3" / "deployed.ndjson").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == resources("docs/fc2/template.yml", "fc", MNS_TOPIC="mps")
 
