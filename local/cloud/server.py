@@ -111,6 +111,11 @@ class StandIn:
         with self._lock:
             self._faults.append(fault)
 
+    def heal(self) -> None:
+        """Forget every fault that is queued."""
+        with self._lock:
+            self._faults.clear()
+
     def answer(self, request: Request) -> Response:
         """Do what the service does."""
         raise LookupError(f"{type(self).__name__} has no answer for {request.method} {request.path}")

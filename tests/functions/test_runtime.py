@@ -11,6 +11,7 @@ import pytest
 
 from local import recorded
 from local.cloud.accounts import ROLE
+from local.cloud.server import Fault, Response
 from local.cloud.world import API, CALLBACK, World, world
 from shared.credentials import Credentials
 from tests import needs
@@ -54,6 +55,24 @@ def test_every_message_is_published_by_an_instance_that_was_frozen_and_has_grown
     assert all((aged.job(job) / "manifest.json").exists() for job in JOBS)
     assert len(aged.receivers["cms"].deliveries) == len(JOBS)
     assert not list((aged.objects.parents[2] / "code").rglob("__pycache__"))
+
+
+def test_while_oss_refuses_no_message_is_lost(tmp_path: Path) -> None:
+    """Nine tries, then the queue; what waits there is an event that the callback takes when OSS is well again."""
+    jobs = dict(list(JOBS.items())[:4])
+    refusal = b"<Error><Code>UserDisable</Code><Message>The bucket is in arrears.</Message></Error>"
+    with world(tmp_path, jobs, sweep_seconds=3600) as running:
+        running.oss.fail(Fault("answer", times=1_000_000, response=Response(403, refusal)))
+        for job in jobs:
+            running.notify(job, "Success")
+        assert running.settle()
+        assert len(running.failed) == len(jobs)
+        assert [outcome.attempts for outcome in running.functions.outcomes] == [9] * len(jobs)
+        running.oss.heal()
+        for event in running.failed:
+            assert running.functions.invoke(CALLBACK, event).error_type == ""
+        assert all((running.job(job) / "manifest.json").exists() for job in jobs)
+        assert len(running.receivers["cms"].deliveries) == len(jobs)
 
 
 def test_an_invocation_of_the_http_function_by_its_name_is_answered_like_any_unknown_path(aged: World) -> None:
