@@ -33,8 +33,11 @@ LEFT_OUT = (
     "typing-extensions",
 )
 DEAD_WEIGHT = (
+    *(f"alibabacloud_oss_v2/{part}" for part in ("agentic", "aio", "dataprocess", "tables", "vectors")),
     "bin",
     "cffi",  # the library beside it, _cffi_backend, is what cryptography loads
+    "websocket/tests",
+    "werkzeug/debug",  # the development server's
 )
 
 KEPT_METADATA = ("METADATA", "LICEN", "COPYING", "NOTICE", "AUTHORS")
