@@ -2,9 +2,12 @@
 PYTHON ?= python3
 VENV := .venv$(if $(filter-out python3,$(notdir $(PYTHON))),-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# The functions' runtime: 3.10 or 3.12. template.yml takes it from the same variable.
+RELAY_PYTHON ?= 3.10
 PYTEST ?= -n auto --dist loadfile
 
-.PHONY: help demo serve check test lint format coverage soak openapi bench build deploy clean
+.PHONY: help demo serve check test lint format coverage soak openapi bench build plan deploy lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -47,10 +50,18 @@ bench: $(VENV)/test.stamp  ## Print the performance ratios of one run
 	$(BIN)/python -m local.bench
 
 build: $(VENV)/local.stamp  ## Make the deployable package in build/
-	$(BIN)/python -m local.packaging
+	$(BIN)/python -m local.packaging --python $(RELAY_PYTHON)
 
-deploy:  ## Deploy both functions with the Serverless Devs CLI (runs make build first)
-	s deploy -t template.yml
+plan:  ## Show what make deploy would deploy
+	s preview -t template.yml
+
+deploy:  ## Build, and deploy both functions with the Serverless Devs CLI
+	s deploy -y -t template.yml
+
+lock: $(VENV)/venv.stamp  ## Write requirements.txt anew: pyproject.toml's dependencies, complete, pinned and hashed
+	$(PIP) uv==0.13.9
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-annotate \
+		--custom-compile-command 'make lock' --output-file requirements.txt pyproject.toml
 
 clean:  ## Remove what make made
 	rm -rf build demo-output .venv*
@@ -62,9 +73,10 @@ $(VENV)/venv.stamp:
 	@touch $@
 
 $(VENV)/local.stamp: $(VENV)/venv.stamp requirements.txt pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local]'
+	$(PIP) --require-hashes --requirement requirements.txt
+	$(PIP) --editable '.[local]'
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/local.stamp
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[local,test]'
+	$(PIP) --editable '.[local,test]'
 	@touch $@

@@ -13,7 +13,12 @@ from pathlib import Path
 
 NODE_FOLDER = Path(__file__).parent / "node"
 ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "build" / "package"
+# What make build makes, and what .ci/run makes besides with python -m local.packaging.
+PACKAGES = {
+    "package": ROOT / "build",
+    "package-3.12": ROOT / "build" / "python3.12",
+    "package-again": ROOT / "build" / "the-same-again",
+}
 
 
 @functools.cache
@@ -27,11 +32,10 @@ def find(tool: str) -> str | None:
 
 @functools.cache
 def missing(tool: str) -> str | None:
-    """Return why tests that need ``tool`` cannot run here, None if they can. ``package`` is what make build makes."""
-    if tool == "package":
-        return (
-            None if _sources(PACKAGE) == _sources(ROOT) else "needs the deployable package of this tree: run make build"
-        )
+    """Return why tests that need ``tool`` cannot run here, None if they can."""
+    if tool in PACKAGES:
+        built = _sources(PACKAGES[tool] / "package") == _sources(ROOT)
+        return None if built else f"needs the {tool} of this tree: run make build, or what .ci/run does"
     if find(tool) is None:
         return f"needs {tool}, and none that runs was found"
     if tool == "node":

@@ -1,8 +1,10 @@
 """A stand-in for Function Compute: each instance of a function is a process of its own, with FC's environment.
 
 What is kept: the event as bytes, the context of python3.10 and python3.12, one request at a time per instance, the
-initializer once per instance, the conversion of answers and exceptions, the end on a time-out (SIGTERM, exit 143),
-asynchronous retries and the onFailure destination, the limits of payloads. What is not: memory limits, freezing.
+initializer and the environment's credentials once per instance, a code folder that cannot be written to, the
+conversion of answers and exceptions, the end on a time-out (SIGTERM, exit 143), freezing on demand, asynchronous
+retries and the onFailure destination, the limits of payloads. README.md beside this has the whole list, and what is not
+kept.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ class FunctionCompute:
 
     Args:
         functions: what is deployed.
-        credentials: of the functions' role; assign ``credentials`` to rotate them.
+        credentials: of the functions' role; assign ``credentials`` to rotate them: contexts hold the new ones from
+            then on, the environment of a running instance never.
         logs: a folder that gets ``<function>.log``: everything its processes print.
         service: the service of the 2016-08-15 API, and of python3.10's context.
         retry_delay: seconds before asynchronous retry n (from 1).
@@ -120,6 +123,26 @@ class FunctionCompute:
         if not self._background.start(self._run_async, function, event, request_id):
             raise _stopping()
         return request_id
+
+    def invoke_function(self, name: str, event: bytes, *, task_id: str = "", wait: bool = True) -> Result:
+        """Do what the API's InvokeFunction does: to a function with an HTTP trigger the event is the body of a request.
+
+        Raises:
+            Refusal: as ``invoke`` and ``invoke_async`` do.
+        """
+        if self._function(name).http:
+            path = f"/2023-03-30/functions/{name}/invocations"
+            event = fc_http.to_event(Request("POST", path, path, {}, {}, event), _request_id(), self.region, ACCOUNT_ID)
+        if wait:
+            return self.invoke(name, event)
+        return Result(202, b"", request_id=self.invoke_async(name, event, task_id=task_id))
+
+    def freeze(self) -> None:
+        """Freeze every idle instance until its next request. The platform does so after each one; here, on demand."""
+        with self._lock:
+            for instances in self._idle.values():
+                for instance in instances:
+                    instance.freeze()
 
     def drain(self, seconds: float = 30.0) -> bool:
         """Wait until nothing runs in the background any more; False if it still does after ``seconds``."""

@@ -52,6 +52,7 @@ def to_event(request: Request, request_id: str, region: str, account_id: str) ->
             "userAgent": request.headers.get("user-agent", ""),
         },
         "requestId": request_id,
+        "triggerId": "00000000-0000-4000-8000-000000000001",
         "time": when.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "timeEpoch": str(int(now * 1000)),
     }

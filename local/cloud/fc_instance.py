@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -34,6 +35,7 @@ class Function:
         timeout: seconds; the platform's own default is 3.
         instances: how many processes at most; a further request waits for one of them.
         retries: after the first asynchronous attempt.
+        http: whether it has an HTTP trigger, which makes every invocation an HTTP event.
         on_failure: where an event goes that failed for good: the name of a function, or something to call with it.
     """
 
@@ -48,6 +50,7 @@ class Function:
     memory: int = 512
     instances: int = 4
     retries: int = 3
+    http: bool = False
     on_failure: str | Callable[[bytes], object] | None = None
 
 
@@ -100,6 +103,7 @@ class Instance:
 
     def invoke(self, call: Call, event: bytes) -> Result:
         """Run the handler, and before the first time the initializer."""
+        self._process.send_signal(signal.SIGCONT)
         if self._fresh:
             self._fresh = False
             failure = self._start(call)
@@ -107,9 +111,14 @@ class Instance:
                 return failure
         return self._run("invoke", self._function.handler, call, event)
 
+    def freeze(self) -> None:
+        """Stop all its threads until the next request, as the platform does between two."""
+        self._process.send_signal(signal.SIGSTOP)
+
     def stop(self) -> None:
         """End the process: it leaves by itself when the channel closes, unless it is busy."""
         self.usable = False
+        self._process.send_signal(signal.SIGCONT)
         with contextlib.suppress(OSError):
             self._channel.shutdown(socket.SHUT_RDWR)
         self._end(_EXIT_SECONDS)
@@ -131,16 +140,16 @@ class Instance:
     def _run(self, kind: str, handler: str, call: Call, event: bytes) -> Result:
         self.usable = False  # until a whole answer is here
         self._channel.settimeout(self._function.timeout)
-        env, context = _secrets(call.credentials), _context(self._function, call)
+        context = _context(self._function, call)
         try:
-            fc_worker.send(self._channel, {"kind": kind, "handler": handler, "context": context, "env": env}, event)
+            fc_worker.send(self._channel, {"kind": kind, "handler": handler, "context": context}, event)
             head, payload = fc_worker.receive(self._channel)
         except TimeoutError:
             return self._lost(call, f"Function timed out after {self._function.timeout:g} seconds", 0)
         except (OSError, EOFError):
             return self._lost(call, "Process exited unexpectedly before completing request", _EXIT_SECONDS)
         self.usable = True
-        return Result(200, payload, "" if head["succeeded"] else "HandledInvocationError", call.request_id)
+        return Result(200, payload, "" if head["succeeded"] else "UnhandledInvocationError", call.request_id)
 
     def _lost(self, call: Call, message: str, patience: float) -> Result:
         self.usable = False
@@ -159,12 +168,14 @@ class Instance:
 
 
 def _environment(function: Function, call: Call) -> dict[str, str]:
-    """Return all that the process gets: nothing of ours."""
+    """Return all that the process ever gets, credentials too: they grow old with it. Nothing of ours is there."""
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "LANG": "C.UTF-8",
         **function.environment,
-        **_secrets(call.credentials),
+        "ALIBABA_CLOUD_ACCESS_KEY_ID": call.credentials.access_key_id,
+        "ALIBABA_CLOUD_ACCESS_KEY_SECRET": call.credentials.access_key_secret,
+        "ALIBABA_CLOUD_SECURITY_TOKEN": call.credentials.security_token,
         "FC_FUNC_CODE_PATH": str(function.code),
         "FC_FUNCTION_NAME": function.name,
         "FC_FUNCTION_HANDLER": function.handler,
@@ -176,14 +187,6 @@ def _environment(function: Function, call: Call) -> dict[str, str]:
         "FC_VER_ID": "LATEST",
         "FC_INSTANCE_ID": str(uuid.uuid4()),
         "FC_RUNTIME_VERSION": "1.0.0",
-    }
-
-
-def _secrets(credentials: Credentials) -> dict[str, str]:
-    return {
-        "ALIBABA_CLOUD_ACCESS_KEY_ID": credentials.access_key_id,
-        "ALIBABA_CLOUD_ACCESS_KEY_SECRET": credentials.access_key_secret,
-        "ALIBABA_CLOUD_SECURITY_TOKEN": credentials.security_token,
     }
 
 

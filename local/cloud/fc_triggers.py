@@ -63,9 +63,9 @@ class FcApi(StandIn):
             raise Refusal(404, "ServiceNotFound", f"service {target['service']} does not exist")
         if request.headers.get("x-fc-invocation-type", "Sync").lower() == "async":
             task_id = request.headers.get("x-fc-stateful-async-invocation-id", "")
-            request_id = self._functions.invoke_async(target["name"], request.body, task_id=task_id)
-            return Response(202, headers={"X-Fc-Request-Id": request_id})
-        result = self._functions.invoke(target["name"], request.body)
+            accepted = self._functions.invoke_function(target["name"], request.body, task_id=task_id, wait=False)
+            return Response(accepted.status, headers={"X-Fc-Request-Id": accepted.request_id})
+        result = self._functions.invoke_function(target["name"], request.body)
         headers = {"Content-Type": "application/octet-stream", "X-Fc-Request-Id": result.request_id}
         if result.error_type:
             headers |= {"Content-Type": "application/json", "X-Fc-Error-Type": result.error_type}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import errno
 import faulthandler
 import importlib.util
 import io
@@ -110,18 +111,37 @@ def _on_sigterm(_signal: int, _frame: object) -> NoReturn:
     sys.exit(143)
 
 
+def _protect_code() -> None:
+    """Refuse every change below the code folder, which the platform mounts read-only."""
+    code = os.path.realpath(os.environ["FC_FUNC_CODE_PATH"]) + os.sep
+    changes = {"os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.symlink", "os.link", "os.truncate"}
+    writing = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        paths: tuple[Any, ...] = arguments[:2] if event in changes else ()
+        if event == "open" and (arguments[2] or 0) & writing:
+            paths = arguments[:1]
+        for path in paths:
+            if isinstance(path, (str, bytes)) and os.path.realpath(os.fsdecode(path)).startswith(code):
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+
+    sys.addaudithook(watch)
+
+
+class ImportModuleError(Exception):
+    """The runtime's name for a handler that is not there."""
+
+
 def _load(handler: str) -> Callable[..., object]:
     """Find ``module.function`` or ``folder/module.function`` under the code folder, as a plain file."""
     name, _, function = handler.rpartition(".")
     if name not in sys.modules:
         path = Path(os.environ["FC_FUNC_CODE_PATH"], f"{name}.py")
         if not path.is_file():
-            raise ImportError(
-                f"handler {handler!r}: no file {name}.py in the code; a folder is named folder/file.function"
-            )
+            raise ImportModuleError(f"Unable to import module '{name}': no file {name}.py in the code")
         spec = importlib.util.spec_from_file_location(name, path)
         if spec is None or spec.loader is None:
-            raise ImportError(f"no module {name!r}")
+            raise ImportModuleError(f"Unable to import module '{name}'")
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         try:
@@ -129,8 +149,18 @@ def _load(handler: str) -> Callable[..., object]:
         except BaseException:
             del sys.modules[name]
             raise
-    found: Callable[..., object] = getattr(sys.modules[name], function)
+    found: Callable[..., object] | None = getattr(sys.modules[name], function, None)
+    if found is None:
+        raise ImportModuleError(f"Unable to import module '{name}': it has no '{function}'")
     return found
+
+
+def _stack(error: BaseException) -> list[str]:
+    """Return the runtime's form of a stack: one flat list of file, line, function and code, frame after frame."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [
+        part for at in frames for part in (f'File "{at.filename}"', f"line {at.lineno}", f"in {at.name}", at.line or "")
+    ]
 
 
 def _to_bytes(value: object) -> bytes:
@@ -155,15 +185,13 @@ def _serve_one(frame: dict[str, Any], event: bytes) -> tuple[bool, bytes]:
     """Run one initializer or invocation; return whether it succeeded, and its payload."""
     global _request_id  # noqa: PLW0603 - the runtime is a process-wide thing
     _request_id = frame["context"]["request_id"]
-    os.environ.update(frame["env"])
     word = "Initialize" if frame["kind"] == "initialize" else "Invoke"
     print(f"FC {word} Start RequestId: {_request_id}")
     try:
         arguments = (_context(frame["context"]),) if word == "Initialize" else (event, _context(frame["context"]))
         payload = _to_bytes(_load(frame["handler"])(*arguments))
     except Exception as error:  # noqa: BLE001 - this is the boundary around somebody's code
-        stack = [list(entry) for entry in traceback.extract_tb(error.__traceback__)]
-        fault = {"errorMessage": str(error), "errorType": type(error).__name__, "stackTrace": stack}
+        fault = {"errorMessage": str(error), "errorType": type(error).__name__, "stackTrace": _stack(error)}
         traceback.print_exc()
         print(f"FC {word} End RequestId: {_request_id}, Error: Unhandled function error")
         return False, json.dumps(fault).encode()
@@ -178,6 +206,7 @@ def main() -> None:
     sys.path[0] = os.environ["FC_FUNC_CODE_PATH"]
     _configure_logging()
     _clear_environment()
+    _protect_code()
     signal.signal(signal.SIGTERM, _on_sigterm)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # a crash loses no line

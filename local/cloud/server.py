@@ -102,10 +102,19 @@ class StandIn:
         self._server.server_close()
         self._thread.join(5)
 
+    def hang_up(self) -> None:
+        """Drop every connection that is open: what a client kept alive is dead from now on."""
+        self._server.hang_up()
+
     def fail(self, fault: Fault) -> None:
         """Queue a fault."""
         with self._lock:
             self._faults.append(fault)
+
+    def heal(self) -> None:
+        """Forget every fault that is queued."""
+        with self._lock:
+            self._faults.clear()
 
     def answer(self, request: Request) -> Response:
         """Do what the service does."""
@@ -138,6 +147,9 @@ class _Server(ThreadingHTTPServer):
     def server_close(self) -> None:
         """Close kept-alive connections too: a service that is down answers nobody."""
         super().server_close()
+        self.hang_up()
+
+    def hang_up(self) -> None:
         for connection in tuple(self.open):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

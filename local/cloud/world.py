@@ -27,6 +27,7 @@ CALLBACK, API = "smarttag-callback", "smarttag-api"
 PREFIX = "smarttag"
 SUBSCRIBERS = "config/subscribers.json"
 TOKEN = "local-write-token"
+_RETRIES = 8  # as template.yml has it
 PUSH_TOKEN = "local-push-token"
 
 
@@ -40,13 +41,19 @@ SECRETS = {name: secret(name) for name in ("cms", "review", "archive")}
 
 @dataclass(frozen=True)
 class World:
-    """What is running. ``objects`` is the folder in which the bucket's objects lie as plain files."""
+    """What is running.
+
+    Attributes:
+        failed: the failure destination: events that the callback failed at nine times.
+        objects: the folder in which the bucket's objects lie as plain files.
+    """
 
     mps: MpsStandIn
     oss: OssStandIn
     topic: Topic
     functions: FunctionCompute
     http: FcHttpTrigger
+    failed: list[bytes]
     receivers: Mapping[str, Receiver]
     timer: Timer
     objects: Path
@@ -102,9 +109,10 @@ def world(
             "SUBSCRIBER_ARCHIVE_SECRET": SECRETS["archive"],
             "API_TOKENS": f"local:write:{_hash(TOKEN)},pusher:push:{_hash(PUSH_TOKEN)}",
         }
+        failed: list[bytes] = []
         functions = stack.enter_context(
             FunctionCompute(
-                _functions(environment, code, python), credentials=ROLE, logs=folder / "logs", region=REGION
+                _functions(environment, code, python, failed), credentials=ROLE, logs=folder / "logs", region=REGION
             )
         )
         topic = stack.enter_context(Topic("smarttag-events"))
@@ -112,17 +120,24 @@ def world(
         http = stack.enter_context(FcHttpTrigger(functions, API, port))
         timer = stack.enter_context(Timer(functions, CALLBACK, sweep_seconds))
         objects = folder / "oss" / BUCKET / PREFIX
-        yield World(mps, oss, topic, functions, http, receivers, timer, objects, folder / "logs")
+        yield World(mps, oss, topic, functions, http, failed, receivers, timer, objects, folder / "logs")
 
 
 def _hash(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def _functions(environment: Mapping[str, str], code: Path, python: str) -> list[Function]:
+def _functions(environment: Mapping[str, str], code: Path, python: str, failed: list[bytes]) -> list[Function]:
     names = {CALLBACK: "functions/mns_callback", API: "functions/http_api"}
     return [
-        Function(name, f"{module}.handler", code, environment, f"{module}.initializer", python=python, timeout=300.0)
+        Function(
+            *(name, f"{module}.handler", code, environment, f"{module}.initializer"),
+            python=python,
+            timeout=300.0,
+            http=name == API,
+            retries=_RETRIES,
+            on_failure=failed.append,
+        )
         for name, module in names.items()
     ]
 

@@ -1,7 +1,8 @@
-"""Make the deployable package: ``build/package`` (what template.yml uploads) and the same as a zip.
+"""Make the deployable package: ``DIR/package``, the same as ``DIR/smarttag-relay.zip``, and what is in it as an SBOM.
 
-Wheels are those of the function's runtime (Linux x86_64, glibc 2.28, one CPython minor), whatever machine this runs on,
-and byte code is compiled by that minor with hash-based checking, because uploading rewrites modification times.
+Wheels are those of the function's runtime (Linux x86_64, one CPython minor), whatever machine this runs on, and byte
+code is compiled by that minor with hash-based checking, because uploading rewrites modification times. The same tree
+gives the same bytes in any folder, at any time and from any Python, on machines with the same zlib.
 """
 
 from __future__ import annotations
@@ -14,20 +15,44 @@ import sys
 import zipfile
 from pathlib import Path
 
+from local.packaging import sbom
 from shared.smarttag import report
 
 ROOT = Path(__file__).parents[2]
-RUNTIME = "3.10"
+RUNTIMES = ("3.10", "3.12")  # those of Function Compute that can run this
+RUNTIME = RUNTIMES[0]
+NAME = "smarttag-relay"
 SOURCE_ONLY = ("aliyun-fc2", "aliyun-python-sdk-core")  # published without wheels; both are pure Python
-PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux1_x86_64")
-DEAD_WEIGHT = ("bin",)
+BUILD_TOOL = "setuptools==80.9.0"  # builds those two; another version writes other metadata
+# manylinux2014 (glibc 2.17) first: a wheel for glibc 2.28 sits exactly on the limit of python3.10's Debian 10.
+PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_28_x86_64")
+# What no function imports. Tests play every recorded job without it.
+LEFT_OUT = (
+    "pycparser",  # cffi wants it to read C, which happened when cryptography was built
+    "typing-extensions",
+)
+DEAD_WEIGHT = (
+    "bin",
+    "cffi",  # the library beside it, _cffi_backend, is what cryptography loads
+    "websocket/tests",
+    "werkzeug/debug",  # the development server's
+)
+
+KEPT_METADATA = ("METADATA", "LICEN", "COPYING", "NOTICE", "AUTHORS")
+# requests 2.18.3 and urllib3 1.24.3, of which the SDK's request class takes one dictionary: that stays, the rest goes.
+VENDORED = "aliyunsdkcore/vendored/requests"
+VENDORED_KEPT = "structures.py"
+VENDORED_INSTEAD = {
+    "__init__.py": "",
+    "compat.py": "from collections import OrderedDict\nfrom collections.abc import Mapping, MutableMapping\n",
+}
 
 
 def main() -> None:
     """Build, and say where the result lies."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=ROOT / "build")
-    parser.add_argument("--python", default=RUNTIME, help="minor version of the function's runtime")
+    parser.add_argument("--python", default=RUNTIME, choices=RUNTIMES, help="minor version of the function's runtime")
     chosen = parser.parse_args()
     archive = build(chosen.output, chosen.python)
     print(f"{chosen.output / 'package'}\n{archive} {archive.stat().st_size / 1e6:.1f} MB")
@@ -39,27 +64,70 @@ def build(output: Path, python: str = RUNTIME) -> Path:
     shutil.rmtree(package, ignore_errors=True)
     package.mkdir(parents=True)
     _install(package, output / "wheels", python)
+    bill = sbom.describe(package, NAME)
     for room in ("functions", "shared"):
         shutil.copytree(ROOT / room, package / room, ignore=shutil.ignore_patterns("__pycache__"))
-    for path in DEAD_WEIGHT:
-        shutil.rmtree(package / path, ignore_errors=True)
+    _strip(package)
     report.precompile(package)
     _compile(package, python)
-    return _zip(package, output / "smarttag-relay.zip")
+    (output / f"{NAME}.cdx.json").write_bytes(bill)
+    return _zip(package, output / f"{NAME}.zip")
+
+
+def requirements() -> list[str]:
+    """Return the entries of requirements.txt, each with its hashes, in one line."""
+    text = (ROOT / "requirements.txt").read_text(encoding="utf-8").replace("\\\n", " ")
+    return [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
 
 
 def _install(package: Path, wheels: Path, python: str) -> None:
-    pins = [
-        line
-        for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-        if line.startswith(SOURCE_ONLY)
-    ]
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", str(wheels), *pins], check=True)
+    shutil.rmtree(wheels, ignore_errors=True)
+    wheels.mkdir()
+    source_only, others = wheels / "source-only.txt", wheels / "others.txt"
+    pins = [pin for pin in requirements() if not pin.startswith(LEFT_OUT)]
+    source_only.write_text("\n".join(pin for pin in pins if pin.startswith(SOURCE_ONLY)), encoding="utf-8")
+    others.write_text("\n".join(pin for pin in pins if not pin.startswith(SOURCE_ONLY)), encoding="utf-8")
+    checked = ["--no-deps", "--require-hashes"]
+    # Not from the cache: a wheel in it was built by whatever setuptools there was at that time.
+    _pip("wheel", "--no-cache-dir", "--use-pep517", *checked, "--wheel-dir", str(wheels), "-r", str(source_only))
+    into = ["--target", str(package), "--no-compile"]
     platforms = [argument for platform in PLATFORMS for argument in ("--platform", platform)]
     target = ["--python-version", python, "--implementation", "cp", "--only-binary=:all:", *platforms]
-    where = ["--target", str(package), "--find-links", str(wheels), "--no-compile", "--no-deps"]
-    subprocess.run([*pip, "install", *target, *where, "-r", str(ROOT / "requirements.txt")], check=True)
+    _pip("install", *checked, *into, *target, "-r", str(others))
+    _pip("install", "--no-deps", "--no-index", *into, *map(str, sorted(wheels.glob("*.whl"))))
+
+
+def _pip(command: str, *arguments: str) -> None:
+    constraints = ROOT / "build" / "build-tool.txt"
+    constraints.parent.mkdir(exist_ok=True)
+    constraints.write_text(f"{BUILD_TOOL}\n", encoding="utf-8")
+    # pip of 2025 reads the second name for what builds a wheel, older ones the first.
+    environment = {**os.environ, "PIP_CONSTRAINT": str(constraints), "PIP_BUILD_CONSTRAINT": str(constraints)}
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, command, *arguments], check=True, env=environment)
+
+
+def _strip(package: Path) -> None:
+    """Remove what no function imports, and of each distribution's metadata all but its description and licences.
+
+    What is dropped of the metadata (RECORD, WHEEL, INSTALLER) is for installers, lists files that are gone, and names
+    the tools of the day.
+    """
+    for path in DEAD_WEIGHT:
+        shutil.rmtree(package / path, ignore_errors=True)
+    _thin_vendored(package / VENDORED)
+    for described in sorted(package.glob("*.dist-info/*")):
+        if described.is_file() and not described.name.upper().startswith(KEPT_METADATA):
+            described.unlink()
+
+
+def _thin_vendored(folder: Path) -> None:
+    kept = (folder / VENDORED_KEPT).read_bytes()
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / VENDORED_KEPT).write_bytes(kept)
+    for name, text in VENDORED_INSTEAD.items():
+        (folder / name).write_text(text, encoding="utf-8")
 
 
 def _compile(package: Path, python: str) -> None:
@@ -68,8 +136,11 @@ def _compile(package: Path, python: str) -> None:
     if interpreter is None:
         print(f"python{python} is not on this machine: the package carries no byte code and starts slower")
         return
-    options = ["-q", "-j", "0", "--invalidation-mode", "unchecked-hash", "-d", "/code"]
-    subprocess.run([interpreter, "-m", "compileall", *options, package], check=True)
+    # One process, one hash seed and nothing of the machine's (-S): the order of sets, and which strings something else
+    # in the process holds as well, are written into byte code.
+    options = ["-q", "-j", "1", "--invalidation-mode", "unchecked-hash", "-d", "/code"]
+    clean = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
+    subprocess.run([interpreter, "-S", "-m", "compileall", *options, "."], cwd=package, check=True, env=clean)
 
 
 def _interpreter(python: str) -> str | None:

@@ -109,6 +109,12 @@ def stubborn(_event: bytes, _context: Any) -> None:
             sys.stdout.write("not leaving\n")
 
 
+def counts(_event: bytes, _context: Any) -> object:
+    """Say how often this process was called."""
+    initialized.append("")
+    return str(len(initialized))
+
+
 def bad_initializer(_context: Any) -> None:
     raise ValueError("misconfigured")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import http.client
 import json
 import os
@@ -26,6 +27,7 @@ from shared.triggers import Publish, Sweep, parse
 from tests import needs
 
 CODE = Path(__file__).parent
+ROOT = CODE.parents[1]
 KEY = Credentials("LTAI-test", "secret-of-the-key", "token-of-the-role")
 
 Cloud = Callable[..., FunctionCompute]
@@ -96,11 +98,11 @@ def test_context_of_python_312_has_no_credentials(cloud: Cloud) -> None:
     assert about["env"]["ALIBABA_CLOUD_SECURITY_TOKEN"] == "token-of-the-role"
 
 
-def test_rotated_credentials_reach_a_running_instance(cloud: Cloud) -> None:
+def test_rotated_credentials_reach_the_context_of_a_running_instance_and_never_its_environment(cloud: Cloud) -> None:
     fc = cloud("credentials")
     fc.invoke("credentials", b"")
     fc.credentials = Credentials("LTAI-next", "next-secret", "next-token")
-    assert seen(fc.invoke("credentials", b"")) == ["LTAI-next", "next-secret", "next-token", "next-token"]
+    assert seen(fc.invoke("credentials", b"")) == ["LTAI-next", "next-secret", "next-token", KEY.security_token]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +123,7 @@ def test_a_failing_initializer_fails_the_invocation_and_ends_the_instance(cloud:
     fc = cloud("echo", initializer="handlers.bad_initializer")
     for _ in range(2):
         result = fc.invoke("echo", b"x")
-        assert result.error_type == "HandledInvocationError"
+        assert result.error_type == "UnhandledInvocationError"
         assert json.loads(result.payload)["errorMessage"] == "misconfigured"
     assert fc.log("echo").count("runtime inited") == 2
 
@@ -148,22 +150,29 @@ def test_answers_are_converted_as_the_runtime_does(cloud: Cloud, event: bytes, p
     assert (result.status, result.error_type, result.payload) == (200, "", payload)
 
 
-def test_an_answer_that_is_no_json_and_an_exception_are_handled_errors(cloud: Cloud) -> None:
+def test_an_answer_that_is_no_json_and_an_exception_are_unhandled_errors(cloud: Cloud) -> None:
     fc = cloud("returns", "fails", "echo")
     assert json.loads(fc.invoke("returns", b"bad").payload)["errorType"] == "TypeError"
     result = fc.invoke("fails", b"")
     fault = json.loads(result.payload)
-    assert (result.status, result.error_type) == (200, "HandledInvocationError")
+    assert (result.status, result.error_type) == (200, "UnhandledInvocationError")
     assert (fault["errorMessage"], fault["errorType"]) == ("'no such thing'", "KeyError")
-    assert fault["stackTrace"][-1][2] == "fails"
+    file, line, function, code = fault["stackTrace"][-4:]
+    assert file == f'File "{CODE / "handlers.py"}"'
+    assert re.fullmatch(r"line \d+", line)
+    assert (function, code) == ("in fails", 'raise KeyError("no such thing")')
     assert ", Error: Unhandled function error" in fc.log("fails")
 
 
 def test_a_handler_that_does_not_exist_is_named(tmp_path: Path) -> None:
     functions = [Function("a", "handlers.absent", CODE), Function("b", "absent.file.handler", CODE)]
     with FunctionCompute(functions, credentials=KEY, logs=tmp_path) as fc:
-        assert "absent" in json.loads(fc.invoke("a", b"").payload)["errorMessage"]
-        assert "no file absent.file.py" in json.loads(fc.invoke("b", b"").payload)["errorMessage"]
+        faults = [json.loads(fc.invoke(name, b"").payload) for name in ("a", "b")]
+        assert [fault["errorType"] for fault in faults] == ["ImportModuleError"] * 2
+        assert [fault["errorMessage"].partition(":")[0] for fault in faults] == [
+            "Unable to import module 'handlers'",
+            "Unable to import module 'absent.file'",
+        ]
         with pytest.raises(Refusal, match="function c does not exist"):
             fc.invoke("c", b"")
 
@@ -275,6 +284,57 @@ def test_an_asynchronous_event_over_128_kb_is_refused(cloud: Cloud) -> None:
     assert fc.drain()
 
 
+def test_the_code_folder_is_read_only_and_the_temporary_one_is_not(tmp_path: Path) -> None:
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "entry.py").write_text(
+        "import os, tempfile, helper\n"
+        "def attempt(change, *arguments):\n"
+        "    try: change(*arguments)\n"
+        "    except OSError as error: return error.errno\n"
+        "def handler(event, context):\n"
+        "    tempfile.TemporaryFile().write(b'1')\n"
+        "    return [attempt(open, 'new', 'w'), attempt(open, 'entry.py', 'r+'), attempt(os.mkdir, 'folder'),\n"
+        "            attempt(os.remove, 'entry.py'), attempt(os.rename, 'entry.py', '/tmp/elsewhere')]\n"
+    )
+    (code / "helper.py").touch()
+    before = sorted(code.rglob("*"))
+    with FunctionCompute([Function("entry", "entry.handler", code)], credentials=KEY, logs=tmp_path / "logs") as fc:
+        assert seen(fc.invoke("entry", b"")) == [errno.EROFS] * 5
+    assert sorted(code.rglob("*")) == before
+
+
+def test_a_frozen_instance_does_nothing_until_its_next_request(cloud: Cloud) -> None:
+    fc = cloud("counts")
+    fc.invoke("counts", b"")
+    fc.freeze()
+    time.sleep(0.1)  # the kernel may take a moment to stop every thread
+    (instance,) = fc._all
+    status = Path(f"/proc/{instance._process.pid}/status").read_text(encoding="ascii")
+    assert "State:\tT (stopped)" in status
+    assert int(fc.invoke("counts", b"").payload) == 2
+    fc.freeze()  # and the end comes at once, too
+
+
+def test_an_invocation_of_a_function_with_an_http_trigger_arrives_as_an_http_event(tmp_path: Path) -> None:
+    function = Function("http", "handlers.http", CODE, http=True, retries=0)
+    with FunctionCompute([function], credentials=KEY, logs=tmp_path) as fc:
+        answer = json.loads(fc.invoke_function("http", b'{"Type": "smarttag"}').payload)
+        event = json.loads(answer["body"])
+        assert event["rawPath"] == "/2023-03-30/functions/http/invocations"
+        assert event["requestContext"]["http"]["method"] == "POST"
+        assert base64.b64decode(event["body"]) == b'{"Type": "smarttag"}'
+        assert fc.invoke_function("http", b"", wait=False).status == 202
+        assert fc.drain()
+
+
+def test_the_page_about_the_local_cloud_names_every_stand_in() -> None:
+    page = (ROOT / "local" / "cloud" / "README.md").read_text(encoding="utf-8")
+    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "local" / "cloud").glob("*.py"))
+    names = {"Topic", "FunctionCompute", "Timer", *re.findall(r"^class (\w+)\(StandIn\)", code, re.MULTILINE)}
+    assert {name for name in names if f"`{name}`" not in page} == set()
+
+
 def test_the_timer_fires_by_itself_and_on_demand(cloud: Cloud) -> None:
     fc = cloud("echo")
     Timer(fc, "echo", 3600, name="sweep", payload="p").fire()
@@ -317,6 +377,7 @@ def test_the_http_event_is_the_documented_one(cloud: Cloud) -> None:
     assert event["requestContext"]["http"]["path"] == "/jobs/万 a"
     assert event["requestContext"]["http"]["method"] == "POST"
     assert isinstance(event["requestContext"]["timeEpoch"], str)
+    assert event["requestContext"]["triggerId"]
 
 
 @pytest.mark.parametrize(
@@ -336,7 +397,7 @@ def test_answers_of_an_http_function(cloud: Cloud) -> None:
     plain = fc.http("http", request("/?answer=plain"))
     assert (plain.status, json.loads(plain.body)) == (200, {"hello": "world"})
     broken = fc.http("http", request("/?answer=raise"))
-    assert (broken.status, broken.headers["X-Fc-Error-Type"]) == (502, "HandledInvocationError")
+    assert (broken.status, broken.headers["X-Fc-Error-Type"]) == (502, "UnhandledInvocationError")
     for wrong in ("bad%20status", "bad%20base64", "split"):
         assert fc.http("http", request(f"/?answer={wrong}")).status == 502
     assert fc.http("http", request("/", x_fc_invocation_type="Async")).status == 202

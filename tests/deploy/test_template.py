@@ -48,27 +48,28 @@ def resolve(value: Any, spec: Mapping[str, Any], env: Mapping[str, str]) -> Any:
     whole = re.fullmatch(r"\$\{vars\.(\w+)\}", value)
     if whole:
         return resolve(spec["vars"][whole[1]], spec, env)
-    as_json = re.fullmatch(r"\$\{json\((env\(.*\))\)\}", value)
-    if as_json:
-        return json.loads(resolve(f"${{{as_json[1]}}}", spec, env))
     value = re.sub(r"\$\{vars\.(\w+)\}", lambda found: resolve(spec["vars"][found[1]], spec, env), value)
     value = value.replace("${config('AccountID')}", ACCOUNT_ID)
 
     def variable(found: re.Match[str]) -> str:
-        default = found[2].replace(r"\u007b", "{").replace(r"\u007d", "}") if found[2] is not None else None
-        text = env.get(found[1], default)
+        text = env.get(found[1], found[2])
         assert text is not None, f"{found[1]} is not set"
         return text
 
     return re.sub(r"\$\{env\('(\w+)'(?:, '([^']*)')?\)\}", variable, value)
 
 
+def resources(template: str, component: str, **env: str) -> list[dict[str, Any]]:
+    """Return the properties of each resource of a template."""
+    spec = yaml.safe_load((ROOT / template).read_text(encoding="utf-8"))
+    resolved = resolve(spec["resources"], spec, {"OUTPUT_URL": OUTPUT_URL, **env})
+    assert {resource["component"] for resource in resolved.values()} == {component}
+    return [resource["props"] for resource in resolved.values()]
+
+
 def functions(**env: str) -> dict[str, Any]:
     """Return the properties of each function, by its name."""
-    spec = yaml.safe_load((ROOT / "template.yml").read_text(encoding="utf-8"))
-    resolved = resolve(spec["resources"], spec, {"OUTPUT_URL": OUTPUT_URL, **env})
-    assert {resource["component"] for resource in resolved.values()} == {"fc3"}
-    return {resource["props"]["functionName"]: resource["props"] for resource in resolved.values()}
+    return {props["functionName"]: props for props in resources("template.yml", "fc3", **env)}
 
 
 def triggers(props: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,30 +84,71 @@ def test_both_functions_are_valid() -> None:
         assert props["runtime"] == f"python{package.RUNTIME}"
 
 
-BREAKS: dict[str, Callable[[dict[str, Any]], object]] = {
-    "time-out too long": lambda props: props.update(timeout=86401),
-    "memory no multiple of 64": lambda props: props.update(memorySize=1500),
-    "a setting that is no text": lambda props: props["environmentVariables"].update(MAX_RESULT_BYTES=1),
-    "a misspelt key": lambda props: props.update(memorysize=512),
-    "no handler": lambda props: props.pop("handler"),
-    "too many retries": lambda props: props["asyncInvokeConfig"].update(maxAsyncRetryAttempts=9),
-    "an event too old": lambda props: props["asyncInvokeConfig"].update(maxAsyncEventAgeInSeconds=604801),
-    "a format MNS does not know": lambda props: triggers(props)["mns_topic"]["triggerConfig"].update(
-        notifyContentFormat="BAD"
+def http(props: dict[str, Any]) -> dict[str, Any]:
+    """Turn the callback's properties into those of a function with an HTTP trigger that the platform does not check."""
+    config = {"authType": "anonymous", "methods": ["GET"]}
+    props["triggers"] = [{"triggerName": "http", "triggerType": "http", "triggerConfig": config}]
+    return props
+
+
+# What is planted, and the key or value that the refusal must name.
+BREAKS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "time-out too long": (lambda props: props.update(timeout=86401), "timeout"),
+    "memory no multiple of 64": (lambda props: props.update(memorySize=1500), "memorySize"),
+    "a setting that is no text": (lambda props: props["environmentVariables"].update(LOG_LEVEL=1), "LOG_LEVEL"),
+    "a misspelt key": (lambda props: props.update(memorysize=512), "memorysize"),
+    "no handler": (lambda props: props.pop("handler"), "handler"),
+    "cpu without disk": (lambda props: props.pop("diskSize"), "diskSize"),
+    "disk without cpu": (lambda props: props.pop("cpu"), "cpu"),
+    "a disk of another size": (lambda props: props.update(diskSize=1024), "diskSize"),
+    "a trigger without a role": (lambda props: props.pop("role"), "role"),
+    "a folder for code": (lambda props: props.update(code="./build/package"), "code"),
+    "a region without smart tagging": (lambda props: props.update(region="cn-shenzhen"), "region"),
+    "too many retries": (lambda props: props["asyncInvokeConfig"].update(maxAsyncRetryAttempts=9), "RetryAttempts"),
+    "an event too old": (
+        lambda props: props["asyncInvokeConfig"].update(maxAsyncEventAgeInSeconds=604801),
+        "maxAsyncEventAgeInSeconds",
     ),
-    "a topic named in the old way": lambda props: triggers(props)["mns_topic"]["triggerConfig"].update(topicName="t"),
-    "no topic": lambda props: triggers(props)["mns_topic"].pop("sourceArn"),
-    "a five-field cron": lambda props: triggers(props)["timer"]["triggerConfig"].update(cronExpression="* * * * *"),
-    "a timer of HTTP": lambda props: triggers(props)["timer"].update(triggerType="http"),
+    "nowhere for failed events": (lambda props: props["asyncInvokeConfig"].pop("destinationConfig"), "destination"),
+    "a queue that is no destination": (
+        lambda props: props["asyncInvokeConfig"]["destinationConfig"]["onFailure"].update(destination="acs:mns:x"),
+        "onFailure.destination",
+    ),
+    "a format MNS does not know": (
+        lambda props: triggers(props)["mns_topic"]["triggerConfig"].update(notifyContentFormat="BAD"),
+        "notifyContentFormat",
+    ),
+    "a topic named in the old way": (
+        lambda props: triggers(props)["mns_topic"]["triggerConfig"].update(topicName="t"),
+        "topicName",
+    ),
+    "no topic": (lambda props: triggers(props)["mns_topic"].pop("sourceArn"), "sourceArn"),
+    "a five-field cron": (
+        lambda props: triggers(props)["timer"]["triggerConfig"].update(cronExpression="* * * * *"),
+        "cronExpression",
+    ),
+    "a timer of HTTP": (lambda props: triggers(props)["timer"].update(triggerType="http"), "authType"),
+    "nobody checks who calls": (
+        lambda props: http(props)["environmentVariables"].update(API_AUTH="trigger"),
+        "authType",
+    ),
 }
 
 
-@pytest.mark.parametrize("change", BREAKS.values(), ids=BREAKS.keys())
-def test_the_schema_refuses(change: Callable[[dict[str, Any]], object]) -> None:
+@pytest.mark.parametrize(("change", "named"), BREAKS.values(), ids=BREAKS.keys())
+def test_the_schema_refuses_and_names_the_key(change: Callable[[dict[str, Any]], object], named: str) -> None:
     props = copy.deepcopy(functions()["smarttag-callback"])
     change(props)
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(props, SCHEMA, cls=jsonschema.Draft7Validator)
+    faults = list(jsonschema.Draft7Validator(SCHEMA).iter_errors(props))
+    assert any(named in f"{fault.json_path} {fault.message}" for fault in faults), faults
+
+
+def test_an_anonymous_trigger_is_right_where_the_function_checks_tokens() -> None:
+    props = http(copy.deepcopy(functions()["smarttag-callback"]))
+    jsonschema.validate(props, SCHEMA, cls=jsonschema.Draft7Validator)
+    props["environmentVariables"]["API_AUTH"] = "trigger"
+    props["triggers"][0]["triggerConfig"]["authType"] = "function"
+    jsonschema.validate(props, SCHEMA, cls=jsonschema.Draft7Validator)
 
 
 def test_triggers_are_the_right_ones() -> None:
@@ -161,13 +203,29 @@ def test_every_setting_can_be_set_from_outside() -> None:
             assert props["environmentVariables"][name] == "oss://changed"
 
 
-def test_the_failure_destination_is_optional() -> None:
-    queue = f"acs:mns:cn-shanghai:{ACCOUNT_ID}:/queues/failed/messages"
-    destinations = {"onFailure": {"destination": queue}}
-    props = functions(ASYNC_DESTINATIONS=json.dumps(destinations))["smarttag-callback"]
-    jsonschema.validate(props, SCHEMA, cls=jsonschema.Draft7Validator)
-    assert props["asyncInvokeConfig"]["destinationConfig"] == destinations
-    assert functions()["smarttag-callback"]["asyncInvokeConfig"]["destinationConfig"] == {}
+def test_an_event_that_fails_for_good_goes_to_a_queue() -> None:
+    destinations = functions(FAILED_QUEUE="lost")["smarttag-callback"]["asyncInvokeConfig"]["destinationConfig"]
+    assert destinations == {"onFailure": {"destination": f"acs:mns:cn-shanghai:{ACCOUNT_ID}:/queues/lost/messages"}}
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.12"])
+def test_the_runtime_is_the_one_the_package_is_built_for(python: str) -> None:
+    done = subprocess.run(
+        ["make", "--dry-run", "build", "--old-file=.venv/local.stamp"],
+        cwd=ROOT,
+        env={"PATH": "/usr/local/bin:/usr/bin:/bin", "RELAY_PYTHON": python},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"local.packaging --python {python}" in done.stdout
+    for props in functions(RELAY_PYTHON=python).values():
+        assert props["runtime"] == f"python{python}"
+
+
+def test_deploying_asks_nothing_because_without_a_terminal_a_question_deploys_nothing() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(r"^deploy:.*\n\ts deploy -y -t template\.yml$", makefile, re.MULTILINE)
 
 
 @pytest.fixture
@@ -175,7 +233,7 @@ def project(tmp_path: Path) -> Path:
     """Copy the template beside a component of our own (the real one is fetched at deployment) and a Makefile."""
     text = (ROOT / "template.yml").read_text(encoding="utf-8")
     (tmp_path / "template.yml").write_text(text.replace("component: fc3", "component: ./fc3"), encoding="utf-8")
-    (tmp_path / "Makefile").write_text("build:\n\techo built >> built.txt\n")
+    (tmp_path / "Makefile").write_text("build:\n\techo built $(RELAY_PYTHON) >> built.txt\n")
     (tmp_path / "fc3").mkdir()
     (tmp_path / "fc3" / "index.js").write_text(COMPONENT)
     (tmp_path / "fc3" / "schema.json").write_text(json.dumps(SCHEMA))
@@ -217,12 +275,13 @@ def test_serverless_devs_verifies_it(project: Path) -> None:
 
 @pytest.mark.needs("node")
 def test_serverless_devs_builds_once_and_deploys_what_the_schema_was_shown(project: Path) -> None:
+    (project / ".env").write_text("RELAY_PYTHON=3.12\n", encoding="utf-8")
     done = run(project, "deploy", "-y", "-t", "template.yml", MNS_TOPIC="mps", API_AUTH="trigger")
     assert done.returncode == 0, done.stdout
-    assert (project / "built.txt").read_text() == "built\n"
+    assert (project / "built.txt").read_text() == "built 3.12\n", "the package must be for the runtime that is deployed"
     lines = (project / "fc3" / "deployed.ndjson").read_text(encoding="utf-8").splitlines()
     deployed = {props["functionName"]: props for props in map(json.loads, lines)}
-    assert deployed == functions(MNS_TOPIC="mps", API_AUTH="trigger")
+    assert deployed == functions(MNS_TOPIC="mps", API_AUTH="trigger", RELAY_PYTHON="3.12")
 
 
 @pytest.mark.needs("node")
@@ -239,20 +298,101 @@ def test_preview_works_without_an_account_and_names_what_is_missing(project: Pat
     assert (bad.returncode, "env('OUTPUT_URL_ABSENT') not found" in bad.stdout) == (1, True), bad.stdout
 
 
+def test_the_template_for_fc2_fits_the_other_one() -> None:
+    callback, api = resources("docs/fc2/template.yml", "fc")
+    assert callback["service"] == api["service"]
+    assert callback["function"]["environmentVariables"] == api["function"]["environmentVariables"]
+    settings = Settings.from_env(callback["function"]["environmentVariables"])
+    assert settings.handoff is not None
+    where = (settings.handoff.service, settings.handoff.function)
+    assert where == (callback["service"]["name"], callback["function"]["name"])
+    assert callback["function"]["asyncConfiguration"]["statefulInvocation"] is True
+    fc3 = functions()["smarttag-callback"]
+    given = dict(callback["function"]["environmentVariables"], HANDOFF="inline")
+    assert given == fc3["environmentVariables"]
+    for name in ("diskSize", "timeout", "handler", "runtime"):
+        assert callback["function"][name] == fc3[name]
+    tree = ast.parse((ROOT / "functions" / "http_api.py").read_text(encoding="utf-8"))
+    assert api["function"]["handler"] == "functions/http_api.application"
+    assert "application" in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+@pytest.mark.needs("node")
+def test_serverless_devs_renders_the_template_for_fc2(project: Path) -> None:
+    folder = project / "docs" / "fc2"
+    folder.mkdir(parents=True)
+    text = (ROOT / "docs" / "fc2" / "template.yml").read_text(encoding="utf-8")
+    (folder / "template.yml").write_text(text.replace("component: fc", "component: ./fc3"), encoding="utf-8")
+    done = run(project, "deploy", "-y", "-t", "docs/fc2/template.yml", MNS_TOPIC="mps")
+    assert done.returncode == 0, done.stdout
+    assert (project / "built.txt").read_text() == "built 3.10\n"
+    lines = (project / "fc3" / "deployed.ndjson").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line) for line in lines] == resources("docs/fc2/template.yml", "fc", MNS_TOPIC="mps")
+
+
+PAGE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+
+
+def policies() -> list[dict[str, Any]]:
+    """Return the policies of the deployment page: trust, the functions', the deployer's."""
+    blocks = re.findall(r"^```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    return [policy for policy in map(json.loads, blocks) if "Statement" in policy]
+
+
 def test_the_deployment_page_grants_least_privilege() -> None:
-    page = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
-    policy, *_ = (json.loads(block) for block in re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
+    trust, policy, deployer = policies()
+    assert [each["Principal"] for each in trust["Statement"]] == [{"Service": ["fc.aliyuncs.com"]}]
+    assert {each["Effect"] for each in (*policy["Statement"], *deployer["Statement"])} == {"Allow"}
+    objects = ["acs:oss:*:*:your-bucket/smarttag/*"]
     granted = {action: each["Resource"] for each in policy["Statement"] for action in each["Action"]}
-    objects = "acs:oss:*:*:your-bucket/smarttag/*"
-    assert {action: resource for action, resource in granted.items() if action.startswith("oss:")} == {
-        "oss:GetObject": [objects],
-        "oss:PutObject": [objects],
-        "oss:DeleteObject": [objects],
+    assert granted == {
+        "mts:QuerySmarttagJob": ["*"],
+        "oss:GetObject": objects,
+        "oss:PutObject": objects,
+        "oss:DeleteObject": objects,
         "oss:ListObjects": ["acs:oss:*:*:your-bucket"],
+        "mns:SendMessage": ["acs:mns:*:*:/queues/smarttag-failed/messages"],
+        "log:PostLogStoreLogs": ["acs:log:*:*:project/serverless-*/logstore/*"],
     }
-    assert granted.keys() - {"oss:GetObject", "oss:PutObject", "oss:DeleteObject", "oss:ListObjects"} == {
-        "mts:QuerySmarttagJob"
-    }
-    assert {each["Effect"] for each in policy["Statement"]} == {"Allow"}
     (listing,) = (each for each in policy["Statement"] if each["Action"] == ["oss:ListObjects"])
     assert listing["Condition"] == {"StringLike": {"oss:Prefix": ["smarttag/*"]}}
+    (pass_role,) = (each for each in deployer["Statement"] if each["Action"] == ["ram:PassRole"])
+    assert pass_role["Condition"] == {"StringEquals": {"acs:Service": "fc.aliyuncs.com"}}
+
+
+def test_what_template_and_role_name_is_what_the_stack_makes() -> None:
+    stack = yaml.safe_load((ROOT / "docs" / "ros" / "resources.yml").read_text(encoding="utf-8"))["Resources"]
+
+    def resolved(value: Any) -> Any:
+        if isinstance(value, dict) and value.keys() == {"Fn::Sub"}:
+            return value["Fn::Sub"].replace("${BucketName}", "your-bucket").replace("${Prefix}", "smarttag")
+        if isinstance(value, dict):
+            return {name: resolved(each) for name, each in value.items()}
+        return [resolved(each) for each in value] if isinstance(value, list) else value
+
+    role = resolved(stack["Role"]["Properties"])
+    trust, policy, _ = policies()
+    assert role["AssumeRolePolicyDocument"] == trust
+    assert [each["PolicyDocument"] for each in role["Policies"]] == [policy]
+    assert "VersioningConfiguration" not in stack["Bucket"]["Properties"]
+    callback = functions()["smarttag-callback"]
+    assert callback["role"].endswith(f":role/{role['RoleName']}")
+    topic = stack["Topic"]["Properties"]["TopicName"]
+    assert triggers(callback)["mns_topic"]["sourceArn"].endswith(f"/topics/{topic}")
+    assert stack["Pipeline"]["Properties"]["NotifyConfig"] == {"Topic": topic}
+    destination = callback["asyncInvokeConfig"]["destinationConfig"]["onFailure"]["destination"]
+    assert destination.endswith(f":/queues/{stack['FailedEvents']['Properties']['QueueName']}/messages")
+
+
+def test_regions_of_the_page_are_those_that_the_schema_takes() -> None:
+    listed = re.findall(r"^\| `(cn-[a-z]+)`", PAGE, re.MULTILINE)
+    assert sorted(listed) == SCHEMA["properties"]["region"]["enum"]
+
+
+def test_every_command_of_the_page_names_what_exists() -> None:
+    commands = "\n".join(re.findall(r"^ *```sh\n(.*?)^ *```", PAGE, re.MULTILINE | re.DOTALL))
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert set(re.findall(r"\bmake ([a-z]+)", PAGE)) <= set(targets)
+    assert {"plan", "deploy"} <= set(re.findall(r"^make ([a-z]+)", commands, re.MULTILINE))
+    templates = re.findall(r"\bs [a-z]+ (?:-y )?-t (\S+?)`?$", PAGE, re.MULTILINE)
+    assert [name for name in templates if not (ROOT / name.rstrip("`.")).is_file()] == []

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from shared.credentials import Credentials
+from shared.credentials import Credentials, is_stranded
 from shared.errors import BadSettings
 
 ENV = {
@@ -20,8 +20,8 @@ CONTEXT = SimpleNamespace(
 OF_CONTEXT = Credentials("STS.ctx", "ctx-secret", "ctx-token")
 
 
-def test_the_environment_comes_first() -> None:
-    assert Credentials.from_env_or_context(ENV, CONTEXT) == Credentials("STS.env", "env-secret", "env-token")
+def test_the_context_comes_first_because_it_is_fresh() -> None:
+    assert Credentials.from_env_or_context(ENV, CONTEXT) == OF_CONTEXT
 
 
 def test_python312_has_no_credentials_in_its_context() -> None:
@@ -33,9 +33,32 @@ def test_a_long_lived_key_has_no_token() -> None:
     assert Credentials.from_env_or_context(env, None).security_token == ""
 
 
+@pytest.mark.parametrize("missing", ["access_key_id", "access_key_secret"])
+def test_half_a_key_in_the_context_is_never_mixed_with_the_other_half(missing: str) -> None:
+    half = SimpleNamespace(credentials=SimpleNamespace(**{**vars(CONTEXT.credentials), missing: ""}))
+    assert Credentials.from_env_or_context(ENV, half) == Credentials("STS.env", "env-secret", "env-token")
+
+
 @pytest.mark.parametrize("missing", ["ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET"])
-def test_half_a_key_in_the_environment_is_never_mixed_with_the_other_half(missing: str) -> None:
-    assert Credentials.from_env_or_context({**ENV, missing: " "}, CONTEXT) == OF_CONTEXT
+def test_half_a_key_in_the_environment_is_none(missing: str) -> None:
+    with pytest.raises(BadSettings, match="no credentials"):
+        Credentials.from_env_or_context({**ENV, missing: " "}, None)
+
+
+@pytest.mark.parametrize(
+    ("code", "context", "stranded"),
+    [
+        ("InvalidSecurityToken.Expired", SimpleNamespace(), True),
+        ("SecurityTokenExpired", SimpleNamespace(credentials=None), True),
+        ("SecurityTokenExpired", CONTEXT, False),
+        ("AccessDenied", SimpleNamespace(), False),
+        ("", SimpleNamespace(), False),
+    ],
+)
+def test_an_instance_is_stranded_when_its_token_has_ended_and_nothing_brings_another(
+    code: str, context: object, *, stranded: bool
+) -> None:
+    assert is_stranded(code, context) is stranded
 
 
 @pytest.mark.parametrize("context", [None, SimpleNamespace(), SimpleNamespace(credentials=None)])

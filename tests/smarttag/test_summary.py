@@ -139,7 +139,9 @@ def test_other_processes_write_the_same_bytes() -> None:
 def test_the_deployed_python_writes_the_same_bytes() -> None:
     python = needs.find("python3.10")
     assert python is not None
-    assert _hash(python, seed="3", PYTHONPATH=str(needs.PACKAGE)) == _hash(sys.executable, seed="3")
+    assert _hash(python, seed="3", PYTHONPATH=str(needs.PACKAGES["package"] / "package")) == _hash(
+        sys.executable, seed="3"
+    )
 
 
 def _hash(python: str, seed: str, **more: str) -> str:
