@@ -1,4 +1,4 @@
-"""What is known of a job while its results are read, one after the other."""
+"""What is known of a job while its results are read, one after the other, and the summary made of it."""
 
 from __future__ import annotations
 
@@ -6,44 +6,37 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from shared.smarttag.checked_values import Notes
+from shared.smarttag import duration, model
+from shared.smarttag.alerts import ALERT_OF_CATEGORY, alerts
+from shared.smarttag.checked_values import CheckedValues
 from shared.smarttag.duration import Share
-from shared.smarttag.model import (
-    BestFrame,
-    Chapter,
-    Classification,
-    Link,
-    Nlp,
-    Occurrence,
-    Range,
-    ScreenText,
-    ScreenTextItem,
-    Segment,
-)
 from shared.smarttag.ranges import length, union
+from shared.smarttag.response import Envelope
 
 UNKNOWN = "unknown"  # the category of a face without a name
 NO_SCORE = -1.0  # how the vendor writes that there is no confidence
+_MOVING = {"VideoLabel", "ASR", "Subtitle"}  # Types that only a video has, even where they hold nothing
+_EXCERPT = 200
 Key = TypeVar("Key")
 
 
 @dataclass(slots=True)
-class Track:
+class AppearanceBuilder:
     """Everything seen of one thing, over all the rows that speak of it."""
 
-    ranges: list[Range] = field(default_factory=list)
+    ranges: list[model.Range] = field(default_factory=list)
     count: int = 0
     total: int = 0
     score: float | None = None
     ratio: float | None = None
     shots: Counter[str] = field(default_factory=Counter)
-    frame: BestFrame | None = None
+    frame: model.BestFrame | None = None
 
-    def better(self, score: float | None) -> bool:
+    def is_best(self, score: float | None) -> bool:
         """Return whether a frame of this score would be the best so far; the first of equals stays."""
         return self.frame is None or (score is not None and (self.score is None or score > self.score))
 
-    def add(self, ranges: list[Range], score: float | None, count: int | None = None) -> None:
+    def add(self, ranges: list[model.Range], score: float | None, count: int | None = None) -> None:
         """Take the appearances of one row and the best of their scores."""
         self.ranges += ranges
         self.total += length(ranges)
@@ -56,7 +49,7 @@ class Track:
         if ratio is not None:
             self.ratio = ratio if self.ratio is None else round(self.ratio + ratio, 6)
 
-    def seen(self) -> dict[str, Any]:
+    def build(self) -> dict[str, Any]:
         """Return the fields of ``Seen``."""
         appearances = union(self.ranges)
         return {
@@ -72,7 +65,7 @@ class Track:
 
 
 @dataclass(slots=True)
-class Shown:
+class TextBuilder:
     """One distinct text on screen."""
 
     textType: str | None
@@ -83,54 +76,120 @@ class Shown:
 
 
 @dataclass(slots=True)
-class Screen:
+class ScreenTextBuilder:
     """Text on screen: by distinct text, and by the text as it was written, blanks around it included."""
 
     frames: int = 0
-    texts: dict[str, Shown] = field(default_factory=dict)
-    spelled: dict[str, Shown] = field(default_factory=dict)
+    texts: dict[str, TextBuilder] = field(default_factory=dict)
+    spelled: dict[str, TextBuilder] = field(default_factory=dict)
 
-    def freeze(self) -> ScreenText:
+    def build(self) -> model.ScreenText:
         """Return the distinct texts, the most frequent first."""
         items = [
-            ScreenTextItem(text, t.count, t.firstMs, t.lastMs, None if t.score == NO_SCORE else t.score, t.textType)
+            model.ScreenTextItem(
+                text, t.count, t.firstMs, t.lastMs, None if t.score == NO_SCORE else t.score, t.textType
+            )
             for text, t in self.texts.items()
         ]
         items.sort(key=lambda item: (-item.count, item.firstMs, item.text))
-        return ScreenText(self.frames, sum(item.count for item in items), len(items), tuple(items))
+        return model.ScreenText(self.frames, sum(item.count for item in items), len(items), tuple(items))
 
 
 @dataclass(slots=True)
-class Draft:
+class SummaryBuilder:
     """One job in the making. ``occurrences`` is None where only the summary is wanted."""
 
-    notes: Notes
-    occurrences: list[Occurrence] | None
-    persons: dict[tuple[str, str, int], Track] = field(default_factory=dict)  # name, category, number of unknown face
-    tags: dict[tuple[str, str], Track] = field(default_factory=dict)  # group, name
-    concepts: dict[tuple[str, str, str, str], Track] = field(default_factory=dict)  # kind, level1, level2, label
-    knowledge: dict[tuple[str, str, str, str], dict[str, Any]] = field(default_factory=dict)
-    classifications: list[Classification] = field(default_factory=list)
+    checked: CheckedValues
+    occurrences: list[model.Occurrence] | None
+    # By name, category, and the number of an unknown face, which is a person of its own.
+    persons: dict[tuple[str, str, int], AppearanceBuilder] = field(default_factory=dict)
+    tags: dict[tuple[str, str], AppearanceBuilder] = field(default_factory=dict)  # group, name
+    # By kind, level1, level2, label.
+    concepts: dict[tuple[model.ConceptKind, str, str, str], AppearanceBuilder] = field(default_factory=dict)
+    knowledge: dict[tuple[model.ConceptKind, str, str, str], dict[str, Any]] = field(default_factory=dict)
+    classifications: list[model.Classification] = field(default_factory=list)
     textTags: dict[str, dict[str, None]] = field(default_factory=dict)
-    segments: list[Segment] | None = None
-    dictated: list[Segment] = field(default_factory=list)  # by NLP
-    screen: Screen | None = None
-    chapters: list[Chapter] = field(default_factory=list)
-    nlp: Nlp | None = None
+    segments: list[model.Segment] | None = None
+    transcription: list[model.Segment] = field(default_factory=list)  # the speech as NLP has it
+    screen: ScreenTextBuilder | None = None
+    chapters: list[model.Chapter] = field(default_factory=list)
+    nlp: model.Nlp | None = None
     title: str | None = None
-    links: list[Link] = field(default_factory=list)
+    links: list[model.Link] = field(default_factory=list)
     shares: list[Share] = field(default_factory=list)
 
-    def saw(self, kind: str, name: str, group: str, span: Range, score: float | None = None) -> None:
+    def add_occurrence(
+        self, kind: model.OccurrenceKind, name: str, group: str, span: model.Range, score: float | None = None
+    ) -> None:
         """Take one row of the timeline."""
         if self.occurrences is not None:
-            self.occurrences.append(Occurrence(kind, name, group, *span, score))
+            self.occurrences.append(model.Occurrence(kind, name, group, *span, score))
 
-    def track(self, tracks: dict[Key, Track], key: Key, path: str) -> Track:
-        """Return the track of a key, a new one or that of an earlier row."""
-        track = tracks.get(key)
-        if track is None:
-            track = tracks[key] = Track()
-        else:
-            self.notes.add("merged-rows", path, "an earlier row has the same name; united with it, their ratios added")
-        return track
+    def appearances(self, known: dict[Key, AppearanceBuilder], key: Key, path: str) -> AppearanceBuilder:
+        """Return the appearances of a key, new ones or those of an earlier row."""
+        if key in known:
+            message = "an earlier row has the same name; united with it, their ratios added"
+            self.checked.warn("merged-rows", path, message)
+        return known.setdefault(key, AppearanceBuilder())
+
+    def build(self, job: Envelope, job_id: str, types: dict[str, model.TypeState]) -> model.Summary:
+        """Return the summary of everything that was read."""
+        persons = [_person(name, category, seen) for (name, category, _), seen in self.persons.items()]
+        persons.sort(key=lambda person: (person.category == UNKNOWN or not person.name, -person.seenMs, person.name))
+        tags = [model.Tag(**seen.build(), group=group, name=name) for (group, name), seen in self.tags.items()]
+        concepts = [self._concept(key, seen) for key, seen in self.concepts.items()]
+        screen = self.screen.build() if self.screen else None
+        seen_until = max((seen.lastMs or 0 for seen in (*persons, *tags)), default=0)
+        others = [concept.lastMs or 0 for concept in concepts] + [
+            item.lastMs for item in (screen.items if screen else ())
+        ]
+        return model.Summary(
+            jobId=job_id,
+            status=job.status,
+            userData=job.userData,
+            message=job.message,
+            media=self._media(types, seen_until, others),
+            persons=tuple(persons),
+            tags=tuple(sorted(tags, key=lambda tag: (-tag.seenMs, tag.group, tag.name))),
+            classifications=tuple(self.classifications),
+            textTags=tuple(model.TextTag(name, tuple(values)) for name, values in self.textTags.items()),
+            transcript=None if self.segments is None else _transcript(self.segments),
+            screenText=screen,
+            concepts=tuple(sorted(concepts, key=lambda c: (-c.seenMs, c.kind, c.level1, c.level2, c.label))),
+            chapters=tuple(sorted(self.chapters, key=lambda chapter: (chapter.startMs, chapter.endMs))),
+            nlp=self.nlp,
+            title=self.title,
+            links=tuple(self.links),
+            alerts=alerts(persons, concepts),
+            types=types,
+            warnings=self.checked.warnings(),
+        )
+
+    def _concept(self, key: tuple[model.ConceptKind, str, str, str], seen: AppearanceBuilder) -> model.Concept:
+        kind, level1, level2, label = key
+        knowledge = self.knowledge.get(key)
+        return model.Concept(**seen.build(), kind=kind, level1=level1, level2=level2, label=label, knowledge=knowledge)
+
+    def _media(self, types: dict[str, model.TypeState], seen_until: int, others: list[int]) -> model.Media:
+        """Return what was analysed; whatever was seen or heard tells its kind and its least duration."""
+        ends = [segment.toMs for segment in self.segments or ()] + [chapter.endMs for chapter in self.chapters]
+        latest = max([seen_until, *others, *ends]) or None  # a picture has its only moment at 0
+        kind: model.MediaKind = "video" if latest or types.keys() & _MOVING else "unknown"
+        if "ImageLabel" in types and "VideoLabel" not in types:
+            kind, latest = "image", None
+        return duration.infer(kind, self.shares, seen_until, latest, self.checked)
+
+
+def _person(name: str, category: str, seen: AppearanceBuilder) -> model.Person:
+    values: dict[str, Any] = {**seen.build(), "shots": seen.shots, "bestFrame": seen.frame}
+    return model.Person(**values, name=name, category=category, sensitive=category in ALERT_OF_CATEGORY)
+
+
+def _transcript(segments: list[model.Segment]) -> model.Transcript:
+    text = " ".join(" ".join(segment.text.split()) for segment in segments)
+    return model.Transcript(
+        segments=len(segments),
+        characters=sum(len(segment.text) for segment in segments),
+        spokenMs=length(union((segment.fromMs, segment.toMs) for segment in segments)),
+        excerpt=text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…",
+    )

@@ -17,14 +17,14 @@ Json = Any  # what orjson.loads returns
 Item = dict[str, Json]
 
 
-class Notes:
+class CheckedValues:
     """The warnings of one response, bounded in number."""
 
     def __init__(self) -> None:
         self._kept: list[Notice] = []
         self._counts: Counter[str] = Counter()
 
-    def add(self, code: str, path: str, message: str) -> None:
+    def warn(self, code: str, path: str, message: str) -> None:
         """Note one value that was skipped, repaired or doubted."""
         self._counts[code] += 1
         if self._counts[code] <= SAME_KIND:
@@ -34,7 +34,7 @@ class Notes:
         """Return how often a code was noted."""
         return self._counts[code]
 
-    def all(self) -> tuple[Notice, ...]:
+    def warnings(self) -> tuple[Notice, ...]:
         """Return the warnings in order, and a last one for those beyond the bound."""
         more = self._counts.total() - len(self._kept)
         if not more:
@@ -58,7 +58,7 @@ class Notes:
         if isinstance(value, list):
             return value
         if isinstance(value, dict):
-            self.add("single-object", path, "an object where a list is documented; read as a list of one")
+            self.warn("single-object", path, "an object where a list is documented; read as a list of one")
             return [value]
         if value is not None:
             self.wrong(value, path, "a list")
@@ -77,7 +77,7 @@ class Notes:
         if isinstance(value, str):
             return value
         if isinstance(value, bool | int | float):
-            self.add("not-text", path, "a number or boolean where text is documented; kept as text")
+            self.warn("not-text", path, "a number or boolean where text is documented; kept as text")
             return orjson.dumps(value).decode()
         if value is not None:
             self.wrong(value, path, "text")
@@ -97,10 +97,10 @@ class Notes:
             self.wrong(value, path, "a number")
             return None
         if not math.isfinite(number):
-            self.add("not-finite", path, "not a finite number; ignored")
+            self.warn("not-finite", path, "not a finite number; ignored")
             return None
         if isinstance(value, str):
-            self.add("number-as-text", path, "a number written as text; read as a number")
+            self.warn("number-as-text", path, "a number written as text; read as a number")
         return number
 
     def ms(self, value: Json, path: str, per_unit: int = 1000) -> int | None:
@@ -112,16 +112,16 @@ class Notes:
         number = self.number(value, path)
         if number is None:
             if value is None:
-                self.add("no-time", path, "a time is missing")
+                self.warn("no-time", path, "a time is missing")
             return None
         if not -MAX_MS <= number * per_unit <= MAX_MS:
-            self.add("absurd-time", path, "a time of over three years; ignored")
+            self.warn("absurd-time", path, "a time of over three years; ignored")
             return None
         return round(number * per_unit)
 
     def _not_before_start(self, at: int, path: str) -> int:
         if at < 0:
-            self.add("negative-time", path, "a time before the start; read as 0")
+            self.warn("negative-time", path, "a time before the start; read as 0")
         return max(at, 0)
 
     def range(self, item: Json, path: str, per_unit: int = 1000) -> tuple[int, int] | None:
@@ -139,7 +139,7 @@ class Notes:
         if first is None or last is None:
             return None
         if last < first:
-            self.add("reversed-range", path, f"ends at {last} ms, before it starts at {first} ms; dropped")
+            self.warn("reversed-range", path, f"ends at {last} ms, before it starts at {first} ms; dropped")
             return None
         return self._not_before_start(first, f"{path}.{begin}"), self._not_before_start(last, f"{path}.{end}")
 
@@ -149,7 +149,7 @@ class Notes:
         if number is None or number == -1:
             return None
         if number < 0:
-            self.add("bad-score", path, "a negative score other than -1; ignored")
+            self.warn("bad-score", path, "a negative score other than -1; ignored")
             return None
         return number
 
@@ -157,7 +157,7 @@ class Notes:
         """Return an appearance ratio of 0 to 1."""
         number = self.number(value, path)
         if number is not None and not 0 <= number <= 1:
-            self.add("bad-ratio", path, "a ratio outside 0 to 1; ignored")
+            self.warn("bad-ratio", path, "a ratio outside 0 to 1; ignored")
             return None
         return number
 
@@ -166,7 +166,7 @@ class Notes:
         try:
             orjson.dumps([[[[[[[[value]]]]]]]])
         except TypeError:
-            self.add("too-deep", path, "nested too deeply; left out")
+            self.warn("too-deep", path, "nested too deeply; left out")
             return None
         return value
 
@@ -174,11 +174,11 @@ class Notes:
         """Note fields that nothing here reads; they are still in response.json."""
         for name in item:
             if name not in known:
-                self.add("unknown-field", f"{path}.{shown(name)}", "a field this version does not know; skipped")
+                self.warn("unknown-field", f"{path}.{shown(name)}", "a field this version does not know; skipped")
 
     def wrong(self, value: Json, path: str, wanted: str) -> None:
         """Note a value of the wrong type."""
-        self.add("wrong-type", path, f"{kind(value)} where {wanted} is documented; ignored")
+        self.warn("wrong-type", path, f"{kind(value)} where {wanted} is documented; ignored")
 
 
 def shown(name: str) -> str:

@@ -11,31 +11,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-
-class _Pause:
-    """How many threads are decoding, and whether the collector was on before the first of them."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.holders = 0
-        self.was_on = False
-
-
-_pause = _Pause()
+_lock = threading.Lock()
+_was_on: list[bool] = []  # an entry a thread that is inside; the first is how the collector stood before
 
 
 @contextmanager
 def paused() -> Iterator[None]:
     """Keep the collector off until the last of all threads inside has left; then put it back as it was."""
-    with _pause.lock:
-        if _pause.holders == 0:
-            _pause.was_on = gc.isenabled()
-            gc.disable()
-        _pause.holders += 1
+    with _lock:
+        _was_on.append(gc.isenabled())
+        gc.disable()
     try:
         yield
     finally:
-        with _pause.lock:
-            _pause.holders -= 1
-            if _pause.holders == 0 and _pause.was_on:
+        with _lock:
+            if _was_on.pop():
                 gc.enable()

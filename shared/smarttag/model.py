@@ -7,20 +7,27 @@ Every time is integer milliseconds from the start of the media; every field is e
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
 Range = tuple[int, int]  # (fromMs, toMs), fromMs <= toMs
+MediaKind = Literal["video", "image", "unknown"]
+DurationSource = Literal["inferred", "maxTo"]
+ConceptKind = Literal["cate", "entity", "hotword", "freeTag"]
+OccurrenceKind = Literal["person", "tag", "concept", "speech", "screenText", "chapter"]
+AlertKind = Literal["sensitive-person", "politician"]
+ReadState = Literal["ok", "empty", "failed", "invalid", "unknown"]
+JobStatus = Literal["Success", "Fail", "Processing", "Submitted"]
 
 
 @dataclass(frozen=True, slots=True)
 class Media:
     """What was analysed. The response carries no duration: it is inferred from ratios, or is the latest end seen."""
 
-    kind: str  # video | image | unknown
+    kind: MediaKind
     durationMs: int | None
-    durationSource: str | None  # inferred | maxTo | None
+    durationSource: DurationSource | None
     durationErrorMs: int | None
 
 
@@ -69,9 +76,9 @@ class Tag(Seen):
 
 @dataclass(frozen=True, slots=True)
 class Concept(Seen):
-    """One CPVLabel entry; ``kind`` is cate, entity, hotword or freeTag."""
+    """One CPVLabel entry."""
 
-    kind: str
+    kind: ConceptKind
     level1: str
     level2: str
     label: str
@@ -165,17 +172,17 @@ class Link:
 class Alert:
     """Something a reviewer should look at first."""
 
-    kind: str
+    kind: AlertKind
     name: str
     detail: str
 
 
 @dataclass(frozen=True, slots=True)
 class TypeState:
-    """How one Type fared: ok, empty, failed, invalid or unknown; ``count`` is how many results of it there were."""
+    """How one Type fared; ``count`` is how many results of it there were."""
 
     count: int
-    state: str
+    state: ReadState
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +199,7 @@ class Summary:
     """Everything of one job that people use, as a pure function of the MPS response."""
 
     jobId: str
-    status: str
+    status: JobStatus
     userData: str
     message: str
     media: Media
@@ -231,7 +238,7 @@ class Segment:
 class Occurrence:
     """One appearance as the vendor reported it, before ranges are united: a row of the timeline."""
 
-    kind: str  # person | tag | concept | speech | screenText | chapter
+    kind: OccurrenceKind
     name: str
     group: str
     fromMs: int

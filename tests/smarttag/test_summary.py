@@ -197,8 +197,8 @@ def test_occurrences_are_what_the_vendor_said_before_ranges_are_united() -> None
 
 def test_the_documentation_explains_every_field_and_every_warning() -> None:
     page = (ROOT / "docs" / "summary.md").read_text(encoding="utf-8")
-    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "shared" / "smarttag").glob("*.py"))
-    codes = set(re.findall(r'(?:notes|self)\.add\(\s*"([a-z-]+)"', source)) | {"more"}
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "shared" / "smarttag").rglob("*.py"))
+    codes = set(re.findall(r'(?:checked|self)\.warn\(\s*"([a-z-]+)"', source)) | {"more"}
     fields = {name for part in (SCHEMA, *SCHEMA["$defs"].values()) for name in part.get("properties", ())}
     assert len(codes) > 20
     assert len(fields) > 60

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
-from shared.smarttag.builder import NO_SCORE, Draft, Track
-from shared.smarttag.checked_values import Item, Json, Notes
-from shared.smarttag.model import BestFrame, Range
+from shared.smarttag.builder import NO_SCORE, AppearanceBuilder, SummaryBuilder
+from shared.smarttag.checked_values import CheckedValues, Item, Json
+from shared.smarttag.model import BestFrame, OccurrenceKind, Range
 from shared.smarttag.ranges import MAX_MS
 
 _LIMIT = MAX_MS / 1000
@@ -17,69 +17,80 @@ _LIMIT = MAX_MS / 1000
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whose appearances are read: a row of the timeline, and the track they go to."""
+    """Whose appearances are read: a row of the timeline, and where they are gathered."""
 
-    kind: str
+    kind: OccurrenceKind
     name: str
     group: str
-    track: Track
+    gathered: AppearanceBuilder
 
 
-def read(subject: Subject, raw: Json, path: str, draft: Draft, keys: tuple[str, str] = ("from", "to")) -> bool:
-    """Read the appearances of one row, in seconds, into the subject's track; return whether all of its times held."""
-    rows, track = draft.notes.array(raw, path), subject.track
-    given, negative = len(rows), draft.notes.count("negative-time")
+def read(subject: Subject, raw: Json, path: str, builder: SummaryBuilder) -> bool:
+    """Read the appearances of one row, in seconds, into the subject's; return whether all of its times held."""
+    checked, gathered = builder.checked, subject.gathered
+    rows, keys = checked.array(raw, path), ("startTime", "endTime") if subject.kind == "concept" else ("from", "to")
+    held = True
     indices: Sequence[int] = range(len(rows))
-    plain = _plain(rows, *keys)
-    if plain is None:
-        mended = {index: _mend(row, f"{path}[{index}]", keys, draft.notes) for index, row in enumerate(rows)}
-        indices = [index for index, row in mended.items() if row]
-        rows = [mended[index] for index in indices]
-        plain = _plain(rows, *keys)
-    if not rows or plain is None:
+    ranges, scores = _documented_ranges(rows, *keys), _documented_scores(rows)
+    if ranges is None or scores is None:
+        negative = checked.count("negative-time")
+        repaired = {index: _repaired(row, f"{path}[{index}]", keys, checked) for index, row in enumerate(rows)}
+        indices = [index for index, row in repaired.items() if row]
+        held = len(indices) == len(rows) and checked.count("negative-time") == negative
+        rows = [repaired[index] for index in indices]
+        ranges, scores = _documented_ranges(rows, *keys), _documented_scores(rows)
+    if not ranges or not scores:
         return False
-    ranges, scores = plain
-    held = len(rows) == given and draft.notes.count("negative-time") == negative
     best = max(scores)
     known = None if best == NO_SCORE else best
     if subject.kind == "person":
-        track.shots.update(_scenes(rows, path, draft.notes))
-        track.shots.pop("", None)
-        if track.better(known):
-            index = scores.index(best)
-            track.frame = frame(rows[index], f"{path}[{indices[index]}]", known, draft.notes)
-    track.add(ranges, known)
-    if draft.occurrences is not None:
+        gathered.shots.update(_scenes(rows, path, checked))
+        gathered.shots.pop("", None)
+        if gathered.is_best(known):
+            first = scores.index(best)
+            gathered.frame = frame(rows[first], f"{path}[{indices[first]}]", known, checked)
+    gathered.add(ranges, known)
+    if builder.occurrences is not None:
         for span, score in zip(ranges, scores, strict=True):
-            draft.saw(subject.kind, subject.name, subject.group, span, None if score == NO_SCORE else score)
+            builder.add_occurrence(
+                subject.kind, subject.name, subject.group, span, None if score == NO_SCORE else score
+            )
     return held
 
 
-def _plain(rows: list[Item], begin: str, end: str) -> tuple[list[Range], list[float]] | None:
-    """Return the ranges and scores of rows that are all as documented, or None: the exact types keep true out."""
+def _documented_ranges(rows: list[Item], begin: str, end: str) -> list[Range] | None:
+    """Return the ranges of rows whose times are all as documented, or None: the exact types keep true out."""
     try:
         ranges = [
             (round(first * 1000), round(last * 1000))
             for row in rows
             if type(first := row[begin]) is float and type(last := row[end]) is float and 0.0 <= first <= last <= _LIMIT
         ]
+    except (KeyError, TypeError):
+        return None
+    return ranges if len(ranges) == len(rows) else None
+
+
+def _documented_scores(rows: list[Item]) -> list[float] | None:
+    """Return the scores of rows whose scores are all as documented, or None."""
+    try:
         scores = [score for row in rows if type(score := row["score"]) is float and (score >= 0.0 or score == NO_SCORE)]
     except (KeyError, TypeError):
         return None
-    return (ranges, scores) if len(ranges) == len(scores) == len(rows) else None
+    return scores if len(scores) == len(rows) else None
 
 
-def _mend(row: Json, path: str, keys: tuple[str, str], notes: Notes) -> Item | None:
+def _repaired(row: Json, path: str, keys: tuple[str, str], checked: CheckedValues) -> Item | None:
     """Return the row as documented, or None where it has no range; what was odd is noted."""
-    span = notes.range(row, path)
+    span = checked.range(row, path)
     if span is None:
         return None
-    score = notes.score(row.get("score"), f"{path}.score")
+    score = checked.score(row.get("score"), f"{path}.score")
     times = {key: ms / 1000 for key, ms in zip(keys, span, strict=True)}  # rounds back to the same millisecond
     return {**row, **times, "score": NO_SCORE if score is None else score}
 
 
-def _scenes(rows: list[Item], path: str, notes: Notes) -> Counter[str]:
+def _scenes(rows: list[Item], path: str, checked: CheckedValues) -> Counter[str]:
     try:
         shots = Counter(map(itemgetter("scene"), rows))
         if all(type(scene) is str for scene in shots):
@@ -87,16 +98,16 @@ def _scenes(rows: list[Item], path: str, notes: Notes) -> Counter[str]:
     except (KeyError, TypeError):
         pass
     scenes = [row["scene"] for row in rows if row.get("scene") is not None]
-    return Counter(notes.text(scene, f"{path}[*].scene") for scene in scenes)
+    return Counter(checked.text(scene, f"{path}[*].scene") for scene in scenes)
 
 
-def frame(row: Item, path: str, score: float | None, notes: Notes) -> BestFrame:
+def frame(row: Item, path: str, score: float | None, checked: CheckedValues) -> BestFrame:
     """Return the frame of an appearance; where it names no moment, that is its begin, or 0 in an image."""
     at, scene = None, row.get("scene")
     if row.get("timestamp") is not None:
-        at = notes.ms(row["timestamp"], f"{path}.timestamp")
+        at = checked.ms(row["timestamp"], f"{path}.timestamp")
     if at is None:
-        at = notes.ms(row.get("from", row.get("startTime", 0)), path)
-    position = notes.object(row.get("position"), f"{path}.position")
-    kept = notes.plain(position, f"{path}.position") or None
+        at = checked.ms(row.get("from", row.get("startTime", 0)), path)
+    position = checked.object(row.get("position"), f"{path}.position")
+    kept = checked.plain(position, f"{path}.position") or None
     return BestFrame(at or 0, score, scene if isinstance(scene, str) else "", kept)

@@ -4,49 +4,48 @@ from __future__ import annotations
 
 import orjson
 
-from shared.smarttag.builder import Draft
+from shared.smarttag.builder import SummaryBuilder
 from shared.smarttag.checked_values import Item, Json
+from shared.smarttag.model import ConceptKind
 from shared.smarttag.response import loads
 from shared.smarttag.results import appearances
 
-KINDS = {"cates": "cate", "entities": "entity", "hotwords": "hotword", "freeTags": "freeTag"}
+KINDS: dict[str, ConceptKind] = {"cates": "cate", "entities": "entity", "hotwords": "hotword", "freeTags": "freeTag"}
 # "type" says who labelled: hmi, auto, or autp as the documents spell it.
 _FIELDS = frozenset({"type", "success", "message", *KINDS})
 
 
-def cpv_label(data: Item, path: str, draft: Draft) -> bool:
+def cpv_label(data: Item, path: str, builder: SummaryBuilder) -> bool:
     """Read one CPVLabel; times are seconds. Return whether it held anything."""
-    notes = draft.notes
-    notes.unknown_fields(data, _FIELDS, path)
+    checked = builder.checked
+    checked.unknown_fields(data, _FIELDS, path)
     found = False
     for field, kind in KINDS.items():
-        for where, item in notes.items(data.get(field), f"{path}.{field}"):
+        for where, item in checked.items(data.get(field), f"{path}.{field}"):
             found = True
             level1, level2, label = (
-                notes.text(item.get(key), f"{where}.{key}") for key in ("labelLevel1", "labelLevel2", "label")
+                checked.text(item.get(key), f"{where}.{key}") for key in ("labelLevel1", "labelLevel2", "label")
             )
             key = (kind, level1, level2, label)
-            track = draft.track(draft.concepts, key, where)
+            gathered = builder.appearances(builder.concepts, key, where)
             group = "/".join(level for level in (level1, level2) if level)
-            subject = appearances.Subject("concept", label or level2 or level1, group, track)
-            appearances.read(
-                subject, item.pop("detailInfo", None), f"{where}.detailInfo", draft, ("startTime", "endTime")
-            )
-            track.add_ratio(notes.ratio(item.get("appearanceProbability"), f"{where}.appearanceProbability"))
-            knowledge = _knowledge(item.get("knowledgeInfo"), f"{where}.knowledgeInfo", draft)
+            subject = appearances.Subject("concept", label or level2 or level1, group, gathered)
+            appearances.read(subject, item.pop("detailInfo", None), f"{where}.detailInfo", builder)
+            gathered.add_ratio(checked.ratio(item.get("appearanceProbability"), f"{where}.appearanceProbability"))
+            knowledge = _knowledge(item.get("knowledgeInfo"), f"{where}.knowledgeInfo", builder)
             if knowledge:
-                draft.knowledge.setdefault(key, knowledge)
+                builder.knowledge.setdefault(key, knowledge)
     return found
 
 
-def _knowledge(value: Json, path: str, draft: Draft) -> Item | None:
+def _knowledge(value: Json, path: str, builder: SummaryBuilder) -> Item | None:
     """Return the facts about an entity: an object, or one written as a JSON string."""
     if isinstance(value, str):
         if not value.strip():
             return None
         try:
-            value = loads(value.encode(), path, draft.notes)
+            value = loads(value.encode(), path, builder.checked)
         except orjson.JSONDecodeError:
-            draft.notes.add("invalid-json", path, "not JSON; left out")
+            builder.checked.warn("invalid-json", path, "not JSON; left out")
             return None
-    return draft.notes.plain(draft.notes.object(value, path), path) or None
+    return builder.checked.plain(builder.checked.object(value, path), path) or None

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from shared.smarttag.builder import Draft
+from shared.smarttag.builder import SummaryBuilder
 from shared.smarttag.checked_values import Item, Json, shown
 from shared.smarttag.model import Link
 
 
-def subtitle(data: Item, path: str, draft: Draft) -> bool:
+def subtitle(data: Item, path: str, builder: SummaryBuilder) -> bool:
     """Read one Subtitle: links under ``details``, an object or a list. Return whether it held anything."""
-    draft.notes.unknown_fields(data, frozenset({"details", "success", "message"}), path)
-    return _links("Subtitle", data.get("details"), f"{path}.details", draft)
+    builder.checked.unknown_fields(data, frozenset({"details", "success", "message"}), path)
+    return _links("Subtitle", data.get("details"), f"{path}.details", builder)
 
 
-def process(data: Json, path: str, draft: Draft) -> bool:
+def process(data: Json, path: str, builder: SummaryBuilder) -> bool:
     """Read one Process: a link under a name that is not documented. Return whether it held anything."""
-    return _links("Process", data, path, draft)
+    return _links("Process", data, path, builder)
 
 
-def _links(kind: str, value: Json, path: str, draft: Draft) -> bool:
+def _links(kind: str, value: Json, path: str, builder: SummaryBuilder) -> bool:
     """Collect every URL of a string, an object or a list of these; only http and https are links."""
-    before = len(draft.links)
+    before = len(builder.links)
     parts = value if isinstance(value, list) else [value]
     for index, part in enumerate(parts):
         where = f"{path}[{index}]" if parts is value else path
@@ -28,7 +28,7 @@ def _links(kind: str, value: Json, path: str, draft: Draft) -> bool:
             if url in (None, "") or name in ("success", "message"):
                 continue
             if isinstance(url, str) and url.lower().startswith(("http://", "https://")):
-                draft.links.append(Link(kind, name, url))
+                builder.links.append(Link(kind, name, url))
             else:
-                draft.notes.add("not-a-link", f"{where}.{shown(name)}", "no http or https URL; skipped")
-    return len(draft.links) > before
+                builder.checked.warn("not-a-link", f"{where}.{shown(name)}", "no http or https URL; skipped")
+    return len(builder.links) > before

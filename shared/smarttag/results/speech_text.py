@@ -4,74 +4,74 @@ from __future__ import annotations
 
 import re
 
-from shared.smarttag.builder import NO_SCORE, Draft, Screen, Shown
-from shared.smarttag.checked_values import Item, Json, Notes
+from shared.smarttag.builder import NO_SCORE, ScreenTextBuilder, SummaryBuilder, TextBuilder
+from shared.smarttag.checked_values import CheckedValues, Item, Json
 from shared.smarttag.model import Segment
 
 _COMMAS = re.compile("[,，]")
 _DETAILS = frozenset({"details", "success", "message"})
 
 
-def text_label(data: Item, path: str, draft: Draft) -> bool:
+def text_label(data: Item, path: str, builder: SummaryBuilder) -> bool:
     """Read one TextLabel: names, each with values in one string. Return whether it held anything."""
-    notes = draft.notes
-    notes.unknown_fields(data, frozenset({"tags", "success", "message"}), path)
-    found = notes.items(data.get("tags"), f"{path}.tags")
+    checked = builder.checked
+    checked.unknown_fields(data, frozenset({"tags", "success", "message"}), path)
+    found = checked.items(data.get("tags"), f"{path}.tags")
     for where, item in found:
-        values = draft.textTags.setdefault(notes.text(item.get("name"), f"{where}.name"), {})
+        values = builder.textTags.setdefault(checked.text(item.get("name"), f"{where}.name"), {})
         raw = item.get("value")
         parts = raw if isinstance(raw, list) else [raw]
         for part in parts:
-            for value in _COMMAS.split(notes.text(part, f"{where}.value")):
+            for value in _COMMAS.split(checked.text(part, f"{where}.value")):
                 if value.strip():
                     values[value.strip()] = None
     return bool(found)
 
 
-def asr(data: Item, path: str, draft: Draft) -> bool:
+def asr(data: Item, path: str, builder: SummaryBuilder) -> bool:
     """Read one ASR: stretches of speech, in seconds. Return whether it held anything."""
-    notes = draft.notes
-    notes.unknown_fields(data, _DETAILS, path)
-    found = notes.items(data.get("details"), f"{path}.details")
+    checked = builder.checked
+    checked.unknown_fields(data, _DETAILS, path)
+    found = checked.items(data.get("details"), f"{path}.details")
     if not found and data.get("success") is False:  # then nobody knows whether anything was said
         return False
-    draft.segments = [] if draft.segments is None else draft.segments
+    builder.segments = [] if builder.segments is None else builder.segments
     for where, item in found:
-        span = notes.range(item, where)
-        text = notes.text(item.get("content", item.get("text")), f"{where}.content")
+        span = checked.range(item, where)
+        text = checked.text(item.get("content", item.get("text")), f"{where}.content")
         if span is None:
             continue
         if not text.strip():
-            notes.add("no-text", where, "speech without words; dropped")
+            checked.warn("no-text", where, "speech without words; dropped")
             continue
-        draft.segments.append(Segment(*span, text))
-        draft.saw("speech", text, "", span)
+        builder.segments.append(Segment(*span, text))
+        builder.add_occurrence("speech", text, "", span)
     return bool(found)
 
 
-def ocr(data: Item, path: str, draft: Draft) -> bool:
+def ocr(data: Item, path: str, builder: SummaryBuilder) -> bool:
     """Read one OCR: frames at a time in seconds, each with the texts found in it. Return whether it held anything."""
-    notes = draft.notes
-    notes.unknown_fields(data, _DETAILS, path)
-    details = notes.array(data.get("details"), f"{path}.details")
+    checked = builder.checked
+    checked.unknown_fields(data, _DETAILS, path)
+    details = checked.array(data.get("details"), f"{path}.details")
     if not details and data.get("success") is False:
         return False
-    screen = draft.screen = draft.screen or Screen()
+    screen = builder.screen = builder.screen or ScreenTextBuilder()
     for index, frame in enumerate(details):
         where = f"{path}.details[{index}]"
         if not isinstance(frame, dict):
-            notes.wrong(frame, where, "an object")
+            checked.wrong(frame, where, "an object")
             continue
-        at = notes.ms(frame.get("timestamp"), f"{where}.timestamp")
+        at = checked.ms(frame.get("timestamp"), f"{where}.timestamp")
         if at is not None:
             screen.frames += 1
-            _frame(notes.array(frame.pop("info", None), f"{where}.info"), f"{where}.info", at, screen, draft)
+            _frame(checked.array(frame.pop("info", None), f"{where}.info"), f"{where}.info", at, screen, builder)
     return bool(details)
 
 
-def _frame(boxes: list[Json], path: str, at: int, screen: Screen, draft: Draft) -> None:
+def _frame(boxes: list[Json], path: str, at: int, screen: ScreenTextBuilder, builder: SummaryBuilder) -> None:
     """Add the texts of one frame. This is the hot path of OCR."""
-    notes, timeline, spelled = draft.notes, draft.occurrences is not None, screen.spelled
+    checked, timeline, spelled = builder.checked, builder.occurrences is not None, screen.spelled
     for index, box in enumerate(boxes):
         try:
             text, score = box["content"], box["score"]
@@ -79,13 +79,13 @@ def _frame(boxes: list[Json], path: str, at: int, screen: Screen, draft: Draft) 
         except (KeyError, TypeError):
             plain = False
         if not plain:
-            text, score = _odd(box, f"{path}[{index}]", notes)
+            text, score = _odd(box, f"{path}[{index}]", checked)
         seen = spelled.get(text)
         if seen is None:
             if not text.strip():
-                notes.add("no-text", f"{path}[{index}]", "a box without text; dropped")
+                checked.warn("no-text", f"{path}[{index}]", "a box without text; dropped")
                 continue
-            new = Shown(_text_type(box, f"{path}[{index}]", notes), at, at)
+            new = TextBuilder(_text_type(box, f"{path}[{index}]", checked), at, at)
             seen = spelled[text] = screen.texts.setdefault(text.strip(), new)
         seen.count += 1
         if at > seen.lastMs:
@@ -95,28 +95,30 @@ def _frame(boxes: list[Json], path: str, at: int, screen: Screen, draft: Draft) 
         if score > seen.score:  # noqa: PLR1730 calling max takes three times as long
             seen.score = score
         if timeline:
-            draft.saw("screenText", text.strip(), seen.textType or "", (at, at), None if score == NO_SCORE else score)
+            builder.add_occurrence(
+                "screenText", text.strip(), seen.textType or "", (at, at), None if score == NO_SCORE else score
+            )
 
 
-def _odd(box: Json, path: str, notes: Notes) -> tuple[str, float]:
+def _odd(box: Json, path: str, checked: CheckedValues) -> tuple[str, float]:
     """Return text and score of a box that is not quite as documented; what was odd is noted."""
-    item = notes.object(box, path)
-    score = notes.score(item.get("score"), f"{path}.score")
-    return notes.text(item.get("content", item.get("text")), f"{path}.content"), NO_SCORE if score is None else score
+    item = checked.object(box, path)
+    score = checked.score(item.get("score"), f"{path}.score")
+    return checked.text(item.get("content", item.get("text")), f"{path}.content"), NO_SCORE if score is None else score
 
 
-def _text_type(box: Item, path: str, notes: Notes) -> str | None:
+def _text_type(box: Item, path: str, checked: CheckedValues) -> str | None:
     """Return 0 (subtitle), 1 (rolling) or 2 (fixed), as text; the vendor also writes a number."""
     value = box.get("textType", box.get("text_type"))
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    return notes.text(value, f"{path}.textType") or None
+    return checked.text(value, f"{path}.textType") or None
 
 
-def meta(data: Item, path: str, draft: Draft) -> bool:
+def meta(data: Item, path: str, builder: SummaryBuilder) -> bool:
     """Read one Meta: the title the job was submitted with. Return whether it held anything."""
-    draft.notes.unknown_fields(data, frozenset({"title", "success", "message"}), path)
-    title = draft.notes.text(data.get("title"), f"{path}.title")
+    builder.checked.unknown_fields(data, frozenset({"title", "success", "message"}), path)
+    title = builder.checked.text(data.get("title"), f"{path}.title")
     if title:
-        draft.title = draft.title or title
+        builder.title = builder.title or title
     return bool(title)
