@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from shared.smarttag.model import Alert, AlertKind, Concept, Person, Seen
 
-ALERT_OF_CATEGORY: dict[str, AlertKind] = {"sensitive": "sensitive-person", "politician": "politician"}
-_ALERT_OF_LEVEL: dict[str, AlertKind] = {"敏感人物": "sensitive-person", "政治人物": "politician"}
+_ALERTS: dict[str, AlertKind] = {
+    "sensitive": "sensitive-person",
+    "敏感人物": "sensitive-person",
+    "politician": "politician",
+    "政治人物": "politician",
+}
+_COMMAS = re.compile("[,，、;；]")
+
+
+def alert_kinds(category: str) -> list[AlertKind]:
+    """Return what a category of people, or a list of them with commas, has to warn of: the one rule for every Type."""
+    found = (_ALERTS.get(member.strip().lower()) for member in _COMMAS.split(category))
+    return list(dict.fromkeys(kind for kind in found if kind))
 
 
 def alerts(persons: Iterable[Person], concepts: Iterable[Concept]) -> tuple[Alert, ...]:
@@ -20,12 +32,11 @@ def alerts(persons: Iterable[Person], concepts: Iterable[Concept]) -> tuple[Aler
 
 def _sensitive(persons: Iterable[Person], concepts: Iterable[Concept]) -> Iterator[tuple[AlertKind, str, Seen]]:
     for person in persons:
-        if person.sensitive:
-            yield ALERT_OF_CATEGORY[person.category], person.name, person
+        for kind in alert_kinds(person.category):
+            yield kind, person.name, person
     for concept in concepts:
-        for level, kind in _ALERT_OF_LEVEL.items():
-            if level in concept.level2:
-                yield kind, concept.label, concept
+        for kind in alert_kinds(f"{concept.level1},{concept.level2}"):
+            yield kind, concept.label, concept
 
 
 def _detail(seen: Seen) -> str:

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from shared.smarttag import duration, model
-from shared.smarttag.alerts import ALERT_OF_CATEGORY, alerts
-from shared.smarttag.checked_values import CheckedValues
+from shared.smarttag.alerts import alert_kinds, alerts
+from shared.smarttag.checked_values import CheckedValues, without_nul
 from shared.smarttag.duration import Share
 from shared.smarttag.ranges import length, union
 from shared.smarttag.response import Envelope
 
 UNKNOWN = "unknown"  # the category of a face without a name
 NO_SCORE = -1.0  # how the vendor writes that there is no confidence
-_MOVING = {"VideoLabel", "ASR", "Subtitle"}  # Types that only a video has, even where they hold nothing
+_MOVING = {"VideoLabel", "Subtitle"}  # Types that only a video has, even where they hold nothing
+_CLOSE_MS = 2000  # frames no further apart show one text all the time between them
 _EXCERPT = 200
 Key = TypeVar("Key")
 
 
 @dataclass(slots=True)
 class AppearanceBuilder:
-    """Everything seen of one thing, over all the rows that speak of it."""
+    """Everything seen of one thing, over all the rows that speak of it; the first fields are those of the timeline."""
 
+    kind: model.OccurrenceKind
+    name: str
+    group: str
+    instance: int
     ranges: list[model.Range] = field(default_factory=list)
     count: int = 0
     total: int = 0
@@ -66,33 +72,50 @@ class AppearanceBuilder:
 
 @dataclass(slots=True)
 class TextBuilder:
-    """One distinct text on screen."""
+    """One distinct text on screen; ``sightings`` are time and score, and stay empty where no timeline is wanted."""
 
+    text: str
     textType: str | None
     firstMs: int
     lastMs: int
     count: int = 0
     score: float = NO_SCORE
+    sightings: list[tuple[int, float]] = field(default_factory=list)
+
+    def ranges(self) -> Iterator[tuple[model.Range, float]]:
+        """Return the ranges in which it was seen, each with its best score: frames close to each other are one."""
+        first, last, best = None, 0, NO_SCORE
+        for at, score in sorted(self.sightings):
+            if first is not None and at - last > _CLOSE_MS:
+                yield (first, last), best
+                first, best = None, NO_SCORE
+            first, last, best = at if first is None else first, at, max(best, score)
+        if first is not None:
+            yield (first, last), best
+
+    def build(self) -> model.ScreenTextItem:
+        """Return the text without its ranges."""
+        score = None if self.score == NO_SCORE else self.score
+        return model.ScreenTextItem(self.text, self.count, self.firstMs, self.lastMs, score, self.textType)
 
 
 @dataclass(slots=True)
 class ScreenTextBuilder:
-    """Text on screen: by distinct text, and by the text as it was written, blanks around it included."""
+    """Text on screen: by what makes texts one, and by the text as it was written."""
 
     frames: int = 0
     texts: dict[str, TextBuilder] = field(default_factory=dict)
     spelled: dict[str, TextBuilder] = field(default_factory=dict)
 
+    def detections(self) -> int:
+        """Return how many boxes held text."""
+        return sum(text.count for text in self.texts.values())
+
     def build(self) -> model.ScreenText:
         """Return the distinct texts, the most frequent first."""
-        items = [
-            model.ScreenTextItem(
-                text, t.count, t.firstMs, t.lastMs, None if t.score == NO_SCORE else t.score, t.textType
-            )
-            for text, t in self.texts.items()
-        ]
+        items = [text.build() for text in self.texts.values()]
         items.sort(key=lambda item: (-item.count, item.firstMs, item.text))
-        return model.ScreenText(self.frames, sum(item.count for item in items), len(items), tuple(items))
+        return model.ScreenText(self.frames, self.detections(), len(items), tuple(items))
 
 
 @dataclass(slots=True)
@@ -117,20 +140,47 @@ class SummaryBuilder:
     title: str | None = None
     links: list[model.Link] = field(default_factory=list)
     shares: list[Share] = field(default_factory=list)
+    audioMs: int = 0  # the duration that the transcription states
+    instances: Counter[tuple[str, str, str]] = field(default_factory=Counter)
 
     def add_occurrence(
-        self, kind: model.OccurrenceKind, name: str, group: str, span: model.Range, score: float | None = None
+        self,
+        kind: model.OccurrenceKind,
+        name: str,
+        group: str,
+        span: model.Range,
+        score: float = NO_SCORE,
+        instance: int = 1,
     ) -> None:
         """Take one row of the timeline."""
         if self.occurrences is not None:
-            self.occurrences.append(model.Occurrence(kind, name, group, *span, score))
+            known = None if score == NO_SCORE else score
+            self.occurrences.append(model.Occurrence(kind, name, group, *span, known, instance))
 
-    def appearances(self, known: dict[Key, AppearanceBuilder], key: Key, path: str) -> AppearanceBuilder:
-        """Return the appearances of a key, new ones or those of an earlier row."""
-        if key in known:
+    def appearances(
+        self, known: dict[Key, AppearanceBuilder], key: Key, row: tuple[model.OccurrenceKind, str, str], path: str
+    ) -> AppearanceBuilder:
+        """Return the appearances of a key, new ones or an earlier row's; ``row`` is their kind, name and group."""
+        found = known.get(key)
+        if found is not None:
             message = "an earlier row has the same name; united with it, their ratios added"
             self.checked.warn("merged-rows", path, message)
-        return known.setdefault(key, AppearanceBuilder())
+            return found
+        self.instances[row] += 1
+        found = known[key] = AppearanceBuilder(*row, self.instances[row])
+        return found
+
+    def complete(self) -> None:
+        """Bring together what only all results tell: the speech of a job without ASR, and the ranges of texts."""
+        if self.transcription and not self.segments:
+            self.segments = self.transcription
+            for segment in self.transcription:
+                self.add_occurrence("speech", segment.text, "", (segment.fromMs, segment.toMs))
+        if self.segments is not None:
+            self.segments.sort(key=lambda segment: (segment.fromMs, segment.toMs))
+        for text in self.screen.texts.values() if self.screen else ():
+            for span, score in text.ranges():
+                self.add_occurrence("screenText", text.text, text.textType or "", span, score)
 
     def build(self, job: Envelope, job_id: str, types: dict[str, model.TypeState]) -> model.Summary:
         """Return the summary of everything that was read."""
@@ -139,16 +189,12 @@ class SummaryBuilder:
         tags = [model.Tag(**seen.build(), group=group, name=name) for (group, name), seen in self.tags.items()]
         concepts = [self._concept(key, seen) for key, seen in self.concepts.items()]
         screen = self.screen.build() if self.screen else None
-        seen_until = max((seen.lastMs or 0 for seen in (*persons, *tags)), default=0)
-        others = [concept.lastMs or 0 for concept in concepts] + [
-            item.lastMs for item in (screen.items if screen else ())
-        ]
         return model.Summary(
-            jobId=job_id,
+            jobId=without_nul(job_id),
             status=job.status,
             userData=job.userData,
             message=job.message,
-            media=self._media(types, seen_until, others),
+            media=self._media(types, [*persons, *tags], concepts, screen),
             persons=tuple(persons),
             tags=tuple(sorted(tags, key=lambda tag: (-tag.seenMs, tag.group, tag.name))),
             classifications=tuple(self.classifications),
@@ -170,11 +216,21 @@ class SummaryBuilder:
         knowledge = self.knowledge.get(key)
         return model.Concept(**seen.build(), kind=kind, level1=level1, level2=level2, label=label, knowledge=knowledge)
 
-    def _media(self, types: dict[str, model.TypeState], seen_until: int, others: list[int]) -> model.Media:
-        """Return what was analysed; whatever was seen or heard tells its kind and its least duration."""
-        ends = [segment.toMs for segment in self.segments or ()] + [chapter.endMs for chapter in self.chapters]
-        latest = max([seen_until, *others, *ends]) or None  # a picture has its only moment at 0
-        kind: model.MediaKind = "video" if latest or types.keys() & _MOVING else "unknown"
+    def _media(
+        self,
+        types: dict[str, model.TypeState],
+        visual: list[model.Person | model.Tag],
+        concepts: list[model.Concept],
+        screen: model.ScreenText | None,
+    ) -> model.Media:
+        """Return what was analysed: what was seen tells its kind, and whatever was seen or heard its least duration."""
+        seen_until = max((seen.lastMs or 0 for seen in visual), default=0)
+        seen = [concept.lastMs or 0 for concept in concepts if concept.kind != "hotword"]  # that may have been spoken
+        seen += [seen_until, *(item.lastMs for item in (screen.items if screen else ()))]
+        heard = [concept.lastMs or 0 for concept in concepts] + [segment.toMs for segment in self.segments or ()]
+        heard += [self.audioMs, *(chapter.endMs for chapter in self.chapters)]
+        latest = max(seen + heard) or None  # a picture has its only moment at 0
+        kind: model.MediaKind = "video" if max(seen) or types.keys() & _MOVING else "unknown"
         if "ImageLabel" in types and "VideoLabel" not in types:
             kind, latest = "image", None
         return duration.infer(kind, self.shares, seen_until, latest, self.checked)
@@ -182,7 +238,7 @@ class SummaryBuilder:
 
 def _person(name: str, category: str, seen: AppearanceBuilder) -> model.Person:
     values: dict[str, Any] = {**seen.build(), "shots": seen.shots, "bestFrame": seen.frame}
-    return model.Person(**values, name=name, category=category, sensitive=category in ALERT_OF_CATEGORY)
+    return model.Person(**values, name=name, category=category, sensitive=bool(alert_kinds(category)))
 
 
 def _transcript(segments: list[model.Segment]) -> model.Transcript:

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from typing import Any
 
 import orjson
 
+from shared.smarttag import mending
 from shared.smarttag.model import Notice
 from shared.smarttag.ranges import MAX_MS
 
 SAME_KIND = 20  # warnings kept of one code; codes are few, so the whole list stays short whatever comes in
 _SHOWN = 60  # characters of a path segment or value that a warning repeats
+_NO_CONTENT = frozenset({"success", "message"})
+# What was there and could not be read, as against what was doubted or repaired.
+_LOST = frozenset(
+    {"wrong-type", "reversed-range", "no-time", "not-finite", "absurd-time", "not-a-link", "too-deep", "invalid-json"}
+)
+_NUL = "a NUL character, which databases refuse; replaced by U+FFFD"
+_BYTE_ORDER_MARK = "\ufeff".encode()
 Json = Any  # what orjson.loads returns
 Item = dict[str, Json]
 
 
 class CheckedValues:
-    """The warnings of one response, bounded in number."""
+    """The warnings of one response, bounded in number; ``lost`` counts the values that could not be read."""
 
     def __init__(self) -> None:
+        self.lost = 0
         self._kept: list[Notice] = []
         self._counts: Counter[str] = Counter()
 
     def warn(self, code: str, path: str, message: str) -> None:
         """Note one value that was skipped, repaired or doubted."""
         self._counts[code] += 1
+        self.lost += code in _LOST
         if self._counts[code] <= SAME_KIND:
             self._kept.append(Notice(code, path, message))
 
@@ -42,11 +53,41 @@ class CheckedValues:
         codes = ", ".join(f"{count} {code}" for code, count in sorted(self._counts.items()) if count > SAME_KIND)
         return (*self._kept, Notice("more", "$", f"and {more} more; in all: {codes}"))
 
+    def parse(self, text: bytes, path: str) -> Json:
+        """Parse JSON; where it is broken in one of the ways that are safe to mend, mend it and note so.
+
+        Raises:
+            json.JSONDecodeError: it is broken beyond that.
+        """
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            if text.startswith(_BYTE_ORDER_MARK):
+                self.warn("byte-order-mark", path, "a byte order mark before the JSON; skipped")
+                return self.parse(text[len(_BYTE_ORDER_MARK) :], path)
+            try:
+                document = mending.loads(text.decode())
+            except ValueError:
+                raise error from None
+        self.warn("mended-json", path, "invalid JSON; read with the faulty values left out or replaced")
+        return document
+
+    def unwrapped(self, value: Json, path: str) -> Json:
+        """Return what JSON written as text says, where an object or list is documented; any other value as it is."""
+        while isinstance(value, str) and value.lstrip("\ufeff \t\r\n").startswith(("{", "[", '"')):
+            try:
+                value = self.parse(value.encode(), path)
+            except json.JSONDecodeError:
+                break
+            self.warn("json-as-text", path, "JSON written as text inside JSON; read as meant")
+        return value
+
     def items(self, value: Json, path: str) -> list[tuple[str, Item]]:
         """Return the objects of a list with their paths; a single object stands for a list of one."""
-        found = []
-        for index, item in enumerate(self.array(value, path)):
-            where = path if item is value else f"{path}[{index}]"
+        found, value = [], self.unwrapped(value, path)
+        for index, raw in enumerate(self.array(value, path)):
+            where = path if raw is value else f"{path}[{index}]"
+            item = self.unwrapped(raw, where)
             if isinstance(item, dict):
                 found.append((where, item))
             else:
@@ -54,28 +95,32 @@ class CheckedValues:
         return found
 
     def array(self, value: Json, path: str) -> list[Json]:
-        """Return a list; null is an empty one."""
+        """Return a list; null is an empty one, and so is blank text."""
+        value = self.unwrapped(value, path)
         if isinstance(value, list):
             return value
         if isinstance(value, dict):
             self.warn("single-object", path, "an object where a list is documented; read as a list of one")
             return [value]
-        if value is not None:
+        if not _is_blank(value):
             self.wrong(value, path, "a list")
         return []
 
     def object(self, value: Json, path: str) -> Item:
-        """Return an object; null is an empty one, and so is a list of none."""
+        """Return an object; null is an empty one, and so are blank text and a list of none."""
+        value = self.unwrapped(value, path)
         if isinstance(value, dict):
             return value
-        if value is not None and value != []:
+        if not _is_blank(value) and value != []:
             self.wrong(value, path, "an object")
         return {}
 
     def text(self, value: Json, path: str) -> str:
-        """Return a string as it came; a number becomes its digits, null the empty string."""
+        """Return a string as it came but for NUL; a number becomes its digits, null the empty string."""
         if isinstance(value, str):
-            return value
+            if "\0" in value:
+                self.warn("nul", path, _NUL)
+            return value.replace("\0", "\ufffd")
         if isinstance(value, bool | int | float):
             self.warn("not-text", path, "a number or boolean where text is documented; kept as text")
             return orjson.dumps(value).decode()
@@ -164,25 +209,43 @@ class CheckedValues:
     def plain(self, value: Json, path: str) -> Json:
         """Return a value that passes through as it came, or None where it nests too deeply to be written again."""
         try:
-            orjson.dumps([[[[[[[[value]]]]]]]])
+            written = orjson.dumps([[[[[[[[value]]]]]]]])
         except TypeError:
             self.warn("too-deep", path, "nested too deeply; left out")
             return None
-        return value
+        if b"\\u0000" not in written:
+            return value
+        self.warn("nul", path, _NUL)
+        return without_nul(value)
 
     def unknown_fields(self, item: Item, known: frozenset[str], path: str) -> None:
-        """Note fields that nothing here reads; they are still in response.json."""
+        """Note fields that nothing here reads; they are still in response.json, and lost where there are no others."""
         for name in item:
             if name not in known:
                 self.warn("unknown-field", f"{path}.{shown(name)}", "a field this version does not know; skipped")
+        self.lost += any(item[name] for name in item.keys() - known) and not item.keys() & known - _NO_CONTENT
 
     def wrong(self, value: Json, path: str, wanted: str) -> None:
         """Note a value of the wrong type."""
         self.warn("wrong-type", path, f"{kind(value)} where {wanted} is documented; ignored")
 
 
+def without_nul(value: Json) -> Json:
+    """Return a value with every NUL in its strings replaced: PostgreSQL, for one, refuses a file that holds one."""
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    if isinstance(value, list):
+        return [without_nul(item) for item in value]
+    return {without_nul(k): without_nul(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+def _is_blank(value: Json) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
 def shown(name: str) -> str:
     """Return the head of a vendor's string for a path or message."""
+    name = name.replace("\0", "\ufffd")
     return name if len(name) <= _SHOWN else name[:_SHOWN] + "…"
 
 

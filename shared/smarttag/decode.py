@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-
-import orjson
 
 from shared.smarttag import gc_pause
 from shared.smarttag.builder import SummaryBuilder
 from shared.smarttag.checked_values import CheckedValues, Item, Json, shown
 from shared.smarttag.model import Analysis, ReadState, TypeState
-from shared.smarttag.response import Envelope, loads, read_envelope
+from shared.smarttag.response import Envelope, read_envelope
 from shared.smarttag.results import concepts, links, nlp, speech_text, visual
 
-READERS: dict[str, Callable[[Json, str, SummaryBuilder], bool]] = {
+Reader = Callable[[Json, str, SummaryBuilder], bool]  # returns whether the result held anything that could be read
+READERS: dict[str, Reader] = {
     "VideoLabel": visual.video,
     "ImageLabel": visual.image,
     "TextLabel": speech_text.text_label,
@@ -44,12 +44,7 @@ def read(response: bytes, job_id: str, *, details: bool) -> Analysis:
 def _read(response: bytes, job_id: str, builder: SummaryBuilder) -> Analysis:
     job = read_envelope(response, builder.checked)
     types = _read_all(job, builder)
-    if builder.transcription and not builder.segments:
-        builder.segments = builder.transcription
-        for segment in builder.transcription:
-            builder.add_occurrence("speech", segment.text, "", (segment.fromMs, segment.toMs))
-    if builder.segments is not None:
-        builder.segments.sort(key=lambda segment: (segment.fromMs, segment.toMs))
+    builder.complete()
     summary = builder.build(job, job_id, types)
     segments = None if builder.segments is None else tuple(builder.segments)
     return Analysis(summary, segments, tuple(builder.occurrences or ()))
@@ -57,49 +52,57 @@ def _read(response: bytes, job_id: str, builder: SummaryBuilder) -> Analysis:
 
 def _read_all(job: Envelope, builder: SummaryBuilder) -> dict[str, TypeState]:
     states: dict[str, list[ReadState]] = {}
-    for path, result in job.take():
+    for path, raw in job.take():
+        result = builder.checked.unwrapped(raw, path)
         if not isinstance(result, dict):
             builder.checked.wrong(result, path, "a result")
             continue
         name = builder.checked.text(result.get("Type"), f"{path}.Type")
         name = _SPELLED.get(name.lower(), name)
-        states.setdefault(name, []).append(_read_one(name, result, path, builder))
+        states.setdefault(name, []).append(_read_one(name, result, f"{path}.Data", builder))
     return {name: TypeState(len(found), max(found, key=_WORST.index)) for name, found in states.items()}
 
 
 def _read_one(name: str, result: Item, path: str, builder: SummaryBuilder) -> ReadState:
     """Read one result and return its state."""
-    checked, reader, path = builder.checked, READERS.get(name), f"{path}.Data"
-    if reader is None:
-        checked.warn(
-            "unknown-type", path, f"a result of Type {shown(name)!r}, which this version does not know; skipped"
-        )
+    checked, reader = builder.checked, READERS.get(name)
+    if reader is None and not links.is_url(result.get("Data")):
+        message = f"a result of Type {shown(name)!r}, which this version does not know; skipped"
+        checked.warn("unknown-type", path, message)
         return "unknown"
     try:
-        data = _parse(result, path, checked)
-    except orjson.JSONDecodeError:
+        data = _take_data(result, path, checked)
+    except json.JSONDecodeError:
         checked.warn("invalid-json", path, "not JSON; this result is left out")
         return "invalid"
+    if reader is None or (reader is not links.process and links.is_url(data)):
+        links.elsewhere(name, "", data, path, builder)
+        return "unknown" if reader is None else "invalid"
+    lost = checked.lost
     if reader is links.process:
-        return "ok" if reader(data, path, builder) else "empty"
-    data = {} if data is None or data == [] else data
+        held, failed = reader(data, path, builder), False
+    else:
+        held, failed = _read_parts(reader, {} if data in (None, "", []) else data, path, builder)
+    return "ok" if held else "failed" if failed else "invalid" if checked.lost > lost else "empty"
+
+
+def _read_parts(reader: Reader, data: Json, path: str, builder: SummaryBuilder) -> tuple[bool, bool]:
+    """Read an object, or each of a list; return whether anything was held, and whether the vendor says it failed."""
+    checked = builder.checked
     parts = [(path, data)] if isinstance(data, dict) else checked.items(data, path)
-    if not parts:
-        return "invalid"
     failed = [where for where, part in parts if part.get("success") is False]
     for where in failed:
         checked.warn("vendor-failed", where, "the vendor says that this part did not succeed")
     held = [reader(part, where, builder) for where, part in parts]
-    return "ok" if any(held) else "failed" if failed else "empty"
+    return any(held), bool(failed)
 
 
-def _parse(result: Item, path: str, checked: CheckedValues) -> Json:
+def _take_data(result: Item, path: str, checked: CheckedValues) -> Json:
     """Return what Data holds; it is taken out of the result so that text and content are never in memory together."""
     data = result.pop("Data", None)
-    if not isinstance(data, str):
-        return data
-    if data[:8].lower().startswith(("http://", "https://")):
-        return data
-    text = data.encode()
-    del data
-    return loads(text, path, checked) if text.strip() else None
+    if isinstance(data, str) and not links.is_url(data):
+        text = data.encode()
+        del data
+        data = checked.parse(text, path) if text.strip() else None
+        del text
+    return checked.unwrapped(data, path)

@@ -161,7 +161,7 @@ class Nlp:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Something the vendor keeps elsewhere, for half a year."""
+    """Something the vendor keeps elsewhere, for half a year; ``type`` is that of the result it came in."""
 
     type: str
     name: str
@@ -236,7 +236,10 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """One appearance as the vendor reported it, before ranges are united: a row of the timeline."""
+    """One appearance as the vendor reported it, before ranges are united: a row of the timeline.
+
+    ``instance`` counts from 1 what shares kind, name and group and yet is not one: two unknown faces of one name.
+    """
 
     kind: OccurrenceKind
     name: str
@@ -244,6 +247,7 @@ class Occurrence:
     fromMs: int
     toMs: int
     score: float | None
+    instance: int = 1
 
 
 @dataclass(frozen=True, slots=True)

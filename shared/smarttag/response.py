@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import get_args
@@ -12,11 +10,11 @@ from typing import get_args
 import orjson
 
 from shared.errors import BadResponse
+from shared.smarttag import encodings
 from shared.smarttag.checked_values import CheckedValues, Item, Json, kind, shown
 from shared.smarttag.model import JobStatus
 
 STATUSES: dict[str, JobStatus] = {status.lower(): status for status in get_args(JobStatus)}
-_DIGITS = 15  # of an integer that a float would not hold as exactly
 _CALL = "call QuerySmarttagJob with Format=JSON"
 
 
@@ -40,68 +38,40 @@ def read_envelope(response: bytes, checked: CheckedValues) -> Envelope:
     """Parse a raw response.
 
     Raises:
-        BadResponse: it is empty, XML, HTML, cut off, an error document, or no job.
+        BadResponse: it is empty, XML, HTML, cut off, in no known encoding, an error document, or no job.
     """
-    head = response.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-    if not head:
-        raise BadResponse(f"MPS answered nothing; {_CALL} again")
-    if head.startswith(b"<"):
-        raise BadResponse(f"MPS answered XML or HTML, not JSON; {_CALL}")
-    try:
-        document = loads(response, "$", checked)
-    except orjson.JSONDecodeError as error:
-        raise BadResponse(f"MPS answered something that is not JSON ({error}); {_CALL} again") from error
+    document = checked.unwrapped(_parse(response, checked), "$")
     if not isinstance(document, dict):
         raise BadResponse(f"MPS answered {kind(document)}, not the object of a job; {_CALL}")
-    return _envelope(document, checked)
+    names = {name.lower(): name for name in document}
+    if "body" in names and not names.keys() & {"jobstatus", "results"}:
+        checked.warn("sdk-envelope", "$", "the answer as an SDK of the vendor wraps it; its body is read")
+        path = f"$.{names['body']}"
+        return _envelope(checked.object(document[names["body"]], path), path, checked)
+    return _envelope(document, "$", checked)
 
 
-def loads(text: bytes, path: str, checked: CheckedValues) -> Json:
-    """Parse JSON; where it is broken in one of the ways that are safe to mend, mend it and note so.
-
-    Raises:
-        json.JSONDecodeError: it is broken beyond that.
-    """
+def _parse(response: bytes, checked: CheckedValues) -> Json:
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        try:
-            document = _lenient(text.decode("utf-8", "replace").removeprefix("\ufeff"))
-        except (ValueError, RecursionError):
-            raise error from None
-    checked.warn("mended-json", path, "invalid JSON; read with the faulty values left out")
-    return document
+        return orjson.loads(response)
+    except orjson.JSONDecodeError:
+        text = encodings.decode(response, checked).strip()
+    if not text:
+        raise BadResponse(f"MPS answered nothing; {_CALL} again")
+    if text.startswith("<"):
+        raise BadResponse(f"MPS answered XML or HTML, not JSON; {_CALL}")
+    try:
+        return checked.parse(text.encode(), "$")
+    except json.JSONDecodeError as error:
+        raise BadResponse(f"MPS answered something that is not JSON ({error}); {_CALL} again") from error
 
 
-# What may follow a backslash; where nothing of it does, or half a surrogate pair stands alone, it needs mending.
-_ESCAPE = re.compile(
-    r"\\(?:u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|(?P<half>u[dD][89a-fA-F][\da-fA-F]{2})"
-    r'|["\\/bfnrt]|u[\da-fA-F]{4}|(?P<none>))'
-)
-_INSTEAD = {None: r"\g<0>", "half": "\ufffd", "none": r"\\\\"}
-
-
-def _lenient(text: str) -> Json:
-    """Parse JSON that may hold control characters, halves of surrogate pairs and numbers that are not finite."""
-    text = _ESCAPE.sub(lambda found: found.expand(_INSTEAD[found.lastgroup]), text)
-    return json.loads(text, strict=False, parse_constant=lambda _: None, parse_int=_integer, parse_float=_finite)
-
-
-def _finite(number: str) -> float | None:
-    value = float(number)
-    return value if math.isfinite(value) else None
-
-
-def _integer(number: str) -> float | None:
-    return int(number) if len(number) < _DIGITS else _finite(number)
-
-
-def _envelope(document: Item, checked: CheckedValues) -> Envelope:
+def _envelope(document: Item, base: str, checked: CheckedValues) -> Envelope:
     fields = {name.lower(): (name, value) for name, value in document.items()}
 
     def get(name: str) -> tuple[str, Json]:
         found, value = fields.get(name.lower(), (name, None))
-        return f"$.{found}", value
+        return f"{base}.{found}", value
 
     results = _results(*get("Results"), checked)
     path, given = get("JobStatus")
@@ -120,6 +90,7 @@ def _envelope(document: Item, checked: CheckedValues) -> Envelope:
 
 def _results(path: str, value: Json, checked: CheckedValues) -> list[tuple[str, Json]]:
     """Find the list under Results.Result, Results.result or Results itself."""
+    value = checked.unwrapped(value, path)
     if isinstance(value, dict):
         for name in ("Result", "result"):
             if name in value:
@@ -134,7 +105,7 @@ def _results(path: str, value: Json, checked: CheckedValues) -> list[tuple[str, 
 def _verbatim(path: str, value: Json, checked: CheckedValues) -> str:
     """Return the string as it came; anything else as canonical JSON text."""
     if value is None or isinstance(value, str):
-        return value or ""
+        return checked.text(value, path)
     checked.warn("not-text", path, f"{kind(value)} where text is documented; kept as JSON text")
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()

@@ -25,6 +25,7 @@ def rows(analysis: Analysis) -> bytes:
         row = {
             "fromMs": seen.fromMs,
             "group": seen.group,
+            "instance": seen.instance,
             "jobId": summary.jobId,
             "kind": seen.kind,
             "name": seen.name,
@@ -39,5 +40,6 @@ def rows(analysis: Analysis) -> bytes:
     return b"".join(lines)
 
 
-def _order(row: Occurrence) -> tuple[int, int, str, str, str, float]:
-    return row.fromMs, row.toMs, row.kind, row.group, row.name, -1.0 if row.score is None else row.score
+def _order(row: Occurrence) -> tuple[int, int, str, str, str, int, float]:
+    score = -1.0 if row.score is None else row.score
+    return row.fromMs, row.toMs, row.kind, row.group, row.name, row.instance, score

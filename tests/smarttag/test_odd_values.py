@@ -48,6 +48,7 @@ def seen(first: Any, last: Any, **fields: Any) -> dict[str, Any]:
         (b"null", "null"),
         (b"{}", "without a JobStatus"),
         (b'{"JobStatus": "Paused"}', "without a JobStatus"),
+        (b"\xff\xfe", "nothing"),
         (b'{"JobStatus": 5, "Results": {"Result": []}}', "without a JobStatus"),
         (b'{"Code": "Throttling.User", "Message": "slow down", "RequestId": "r"}', "the error 'Throttling.User'"),
     ],
@@ -185,9 +186,58 @@ def test_json_that_orjson_refuses_is_mended_value_by_value() -> None:
 
 
 def test_the_envelope_is_mended_too() -> None:
-    response = b'\xef\xbb\xbf{"JobStatus":"Success","UserData":"\\ud800\xff","Quota":NaN,"Results":{"Result":[]}}'
+    response = b'{"JobStatus":"Success","UserData":"\\ud800","Quota":NaN,"Results":{"Result":[]}}'
     summary = summarise(response)
-    assert (summary.userData, codes(summary)) == ("\ufffd\ufffd", [("mended-json", "$")])
+    assert (summary.userData, codes(summary)) == ("\ufffd", [("mended-json", "$")])
+
+
+def test_a_byte_order_mark_is_told_as_just_that() -> None:
+    inside = answer(("Meta", '\ufeff{"title": "题"}'))
+    for response, path in ((b"\xef\xbb\xbf" + answer(("Meta", {"title": "题"})), "$"), (inside, DATA)):
+        summary = summarise(response)
+        assert summary.title == "题"
+        assert [(warning.code, warning.path) for warning in summary.warnings] == [("byte-order-mark", path)]
+
+
+CHINESE = {"persons": [person(seen(1.0, 2.0), name=name) for name in ("万立骏", "国家大剧院主持人")]}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "gb18030", "gbk"])
+def test_other_encodings_are_read_and_told(encoding: str) -> None:
+    plain = json.dumps(json.loads(answer(("VideoLabel", json.dumps(CHINESE, ensure_ascii=False)))), ensure_ascii=False)
+    summary = summarise(plain.encode(encoding))
+    assert [found.name for found in summary.persons] == ["万立骏", "国家大剧院主持人"]
+    (warning,) = summary.warnings
+    assert warning.code == ("byte-order-mark" if encoding == "utf-8-sig" else "encoding")
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Café Ünal", "latin-1"),
+        ("東京テレビのアナウンサー", "shift_jis"),
+        ("東京テレビのアナウンサー", "euc_jp"),
+        ("電視臺的主持人與國家", "big5"),
+        ("회의에서 담당자에게 문의하라는 안내가", "euc_kr"),
+        ("Ведущий программы новостей", "cp1251"),
+        ("Ведущий программы новостей", "koi8_r"),
+    ],
+)
+def test_no_encoding_is_guessed_at(text: str, encoding: str) -> None:
+    plain = json.dumps({"JobStatus": "Success", "UserData": text}, ensure_ascii=False)
+    assert summarise(plain.encode()).userData == text
+    with pytest.raises(
+        BadResponse, match=r"no UTF-8 \(byte \d+\) and no Chinese in GB18030; save the response as UTF-8"
+    ):
+        summarise(plain.encode(encoding))
+
+
+def test_a_byte_that_is_no_utf8_is_refused_and_never_becomes_part_of_a_name() -> None:
+    good = json.dumps({"JobStatus": "Success", "UserData": "国家大剧院|国家"}, ensure_ascii=False).encode()
+    with pytest.raises(BadResponse, match="no UTF-8"):
+        summarise(good.replace(b"|", b"\xff"))
+    with pytest.raises(BadResponse, match="broken UTF-16"):
+        summarise(good.decode().encode("utf-16-le").replace("|".encode("utf-16-le"), b"\x00\xd8"))
 
 
 @pytest.mark.parametrize(

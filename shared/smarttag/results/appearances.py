@@ -4,31 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import itemgetter
 
 from shared.smarttag.builder import NO_SCORE, AppearanceBuilder, SummaryBuilder
-from shared.smarttag.checked_values import CheckedValues, Item, Json
-from shared.smarttag.model import BestFrame, OccurrenceKind, Range
+from shared.smarttag.checked_values import CheckedValues, Item, Json, without_nul
+from shared.smarttag.model import BestFrame, Range
 from shared.smarttag.ranges import MAX_MS
 
 _LIMIT = MAX_MS / 1000
+_CORNERS = frozenset({"leftTop", "rightBottom"})
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """Whose appearances are read: a row of the timeline, and where they are gathered."""
-
-    kind: OccurrenceKind
-    name: str
-    group: str
-    gathered: AppearanceBuilder
-
-
-def read(subject: Subject, raw: Json, path: str, builder: SummaryBuilder) -> bool:
-    """Read the appearances of one row, in seconds, into the subject's; return whether all of its times held."""
-    checked, gathered = builder.checked, subject.gathered
-    rows, keys = checked.array(raw, path), ("startTime", "endTime") if subject.kind == "concept" else ("from", "to")
+def read(gathered: AppearanceBuilder, raw: Json, path: str, builder: SummaryBuilder) -> bool:
+    """Gather the appearances of one row, in seconds; return whether all of its times held."""
+    checked, kind = builder.checked, gathered.kind
+    rows, keys = checked.array(raw, path), ("startTime", "endTime") if kind == "concept" else ("from", "to")
     held = True
     indices: Sequence[int] = range(len(rows))
     ranges, scores = _documented_ranges(rows, *keys), _documented_scores(rows)
@@ -43,7 +33,7 @@ def read(subject: Subject, raw: Json, path: str, builder: SummaryBuilder) -> boo
         return False
     best = max(scores)
     known = None if best == NO_SCORE else best
-    if subject.kind == "person":
+    if kind == "person":
         gathered.shots.update(_scenes(rows, path, checked))
         gathered.shots.pop("", None)
         if gathered.is_best(known):
@@ -52,9 +42,7 @@ def read(subject: Subject, raw: Json, path: str, builder: SummaryBuilder) -> boo
     gathered.add(ranges, known)
     if builder.occurrences is not None:
         for span, score in zip(ranges, scores, strict=True):
-            builder.add_occurrence(
-                subject.kind, subject.name, subject.group, span, None if score == NO_SCORE else score
-            )
+            builder.add_occurrence(kind, gathered.name, gathered.group, span, score, gathered.instance)
     return held
 
 
@@ -82,6 +70,7 @@ def _documented_scores(rows: list[Item]) -> list[float] | None:
 
 def _repaired(row: Json, path: str, keys: tuple[str, str], checked: CheckedValues) -> Item | None:
     """Return the row as documented, or None where it has no range; what was odd is noted."""
+    row = checked.unwrapped(row, path)
     span = checked.range(row, path)
     if span is None:
         return None
@@ -93,7 +82,7 @@ def _repaired(row: Json, path: str, keys: tuple[str, str], checked: CheckedValue
 def _scenes(rows: list[Item], path: str, checked: CheckedValues) -> Counter[str]:
     try:
         shots = Counter(map(itemgetter("scene"), rows))
-        if all(type(scene) is str for scene in shots):
+        if all(type(scene) is str and "\0" not in scene for scene in shots):
             return shots
     except (KeyError, TypeError):
         pass
@@ -108,6 +97,19 @@ def frame(row: Item, path: str, score: float | None, checked: CheckedValues) -> 
         at = checked.ms(row["timestamp"], f"{path}.timestamp")
     if at is None:
         at = checked.ms(row.get("from", row.get("startTime", 0)), path)
-    position = checked.object(row.get("position"), f"{path}.position")
-    kept = checked.plain(position, f"{path}.position") or None
-    return BestFrame(at or 0, score, scene if isinstance(scene, str) else "", kept)
+    scene = without_nul(scene) if isinstance(scene, str) else ""
+    return BestFrame(at or 0, score, scene, _box(row.get("position"), f"{path}.position", checked))
+
+
+def _box(value: Json, path: str, checked: CheckedValues) -> Item | None:
+    """Return a face box as the vendor gave it, or None where it is none."""
+    box = checked.object(value, path)
+    if not box:
+        return None
+    checked.unknown_fields(box, _CORNERS, path)
+    corners = {name: box.get(name) for name in sorted(_CORNERS)}
+    for name, corner in corners.items():
+        if not (isinstance(corner, list) and len(corner) == 2 and all(type(n) in (int, float) for n in corner)):  # noqa: PLR2004 - x, y
+            checked.wrong(corner, f"{path}.{name}", "a corner, [x, y],")
+            return None
+    return corners

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import orjson
+import json
 
 from shared.smarttag.builder import SummaryBuilder
 from shared.smarttag.checked_values import Item, Json
 from shared.smarttag.model import ConceptKind
-from shared.smarttag.response import loads
 from shared.smarttag.results import appearances
 
 KINDS: dict[str, ConceptKind] = {"cates": "cate", "entities": "entity", "hotwords": "hotword", "freeTags": "freeTag"}
@@ -27,10 +26,10 @@ def cpv_label(data: Item, path: str, builder: SummaryBuilder) -> bool:
                 checked.text(item.get(key), f"{where}.{key}") for key in ("labelLevel1", "labelLevel2", "label")
             )
             key = (kind, level1, level2, label)
-            gathered = builder.appearances(builder.concepts, key, where)
             group = "/".join(level for level in (level1, level2) if level)
-            subject = appearances.Subject("concept", label or level2 or level1, group, gathered)
-            appearances.read(subject, item.pop("detailInfo", None), f"{where}.detailInfo", builder)
+            name = label or level2 or level1
+            gathered = builder.appearances(builder.concepts, key, ("concept", name, group), where)
+            appearances.read(gathered, item.pop("detailInfo", None), f"{where}.detailInfo", builder)
             gathered.add_ratio(checked.ratio(item.get("appearanceProbability"), f"{where}.appearanceProbability"))
             knowledge = _knowledge(item.get("knowledgeInfo"), f"{where}.knowledgeInfo", builder)
             if knowledge:
@@ -44,8 +43,8 @@ def _knowledge(value: Json, path: str, builder: SummaryBuilder) -> Item | None:
         if not value.strip():
             return None
         try:
-            value = loads(value.encode(), path, builder.checked)
-        except orjson.JSONDecodeError:
+            value = builder.checked.parse(value.encode(), path)
+        except json.JSONDecodeError:
             builder.checked.warn("invalid-json", path, "not JSON; left out")
             return None
     return builder.checked.plain(builder.checked.object(value, path), path) or None

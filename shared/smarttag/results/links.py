@@ -7,6 +7,17 @@ from shared.smarttag.checked_values import Item, Json, shown
 from shared.smarttag.model import Link
 
 
+def is_url(value: Json) -> bool:
+    """Return whether a value is an http or https URL and nothing else."""
+    return isinstance(value, str) and value[:8].lower().startswith(("http://", "https://"))
+
+
+def elsewhere(kind: str, name: str, url: str, path: str, builder: SummaryBuilder) -> None:
+    """Keep the URL that stands where a result itself is documented; the result counts as one that was not read."""
+    builder.checked.warn("result-elsewhere", path, "a URL where the result is documented; kept in links, not read")
+    builder.links.append(Link(kind, name, builder.checked.text(url, path)))
+
+
 def subtitle(data: Item, path: str, builder: SummaryBuilder) -> bool:
     """Read one Subtitle: links under ``details``, an object or a list. Return whether it held anything."""
     builder.checked.unknown_fields(data, frozenset({"details", "success", "message"}), path)
@@ -20,15 +31,16 @@ def process(data: Json, path: str, builder: SummaryBuilder) -> bool:
 
 def _links(kind: str, value: Json, path: str, builder: SummaryBuilder) -> bool:
     """Collect every URL of a string, an object or a list of these; only http and https are links."""
-    before = len(builder.links)
+    before, value = len(builder.links), builder.checked.unwrapped(value, path)
     parts = value if isinstance(value, list) else [value]
-    for index, part in enumerate(parts):
+    for index, raw in enumerate(parts):
         where = f"{path}[{index}]" if parts is value else path
+        part = builder.checked.unwrapped(raw, where)
         for name, url in (part if isinstance(part, dict) else {"": part}).items():
             if url in (None, "") or name in ("success", "message"):
                 continue
-            if isinstance(url, str) and url.lower().startswith(("http://", "https://")):
-                builder.links.append(Link(kind, name, url))
+            if is_url(url):
+                builder.links.append(Link(kind, shown(name), builder.checked.text(url, where)))
             else:
                 builder.checked.warn("not-a-link", f"{where}.{shown(name)}", "no http or https URL; skipped")
     return len(builder.links) > before

@@ -14,15 +14,19 @@ from shared.smarttag.checked_values import CheckedValues, Item, Json, shown
 from shared.smarttag.model import Chapter, Nlp, Range, Segment
 
 _CONTENT = ("transcription", "autoChapters", "summarization", "meetingAssistance", "translation")
-_LATIN = re.compile("[A-Za-z0-9,.;:!?][A-Za-z0-9]")  # the last sign of a word and the first of the next
+_LETTERS = "A-Za-z\u00c0-\u024f\u0370-\u052f\uac00-\ud7a3"  # of the scripts that part their words with spaces
+# The last sign of a word and the first of the next. A point before a small letter is that of a host, one before a
+# digit that of a number, like a comma or colon.
+_SPACE_BETWEEN = re.compile(f"[{_LETTERS}0-9][{_LETTERS}]|[{_LETTERS}][0-9]|[,;:!?)][{_LETTERS}]|[.][{_LETTERS}]")
 _FIELDS = frozenset({*_CONTENT, "success", "message"})
 
 
 def nlp(data: Item, path: str, builder: SummaryBuilder) -> bool:
     """Read one NLP. Return whether it held anything."""
-    checked = builder.checked
+    checked, lost = builder.checked, builder.checked.lost
     checked.unknown_fields(data, _FIELDS, path)
-    _dictated(data.get("transcription"), f"{path}.transcription", builder)
+    spoken = _transcription(data.get("transcription"), f"{path}.transcription", builder)
+    before = len(builder.chapters)
     for where, item in checked.items(data.get("autoChapters"), f"{path}.autoChapters"):
         headline, summary = (checked.text(item.get(key), f"{where}.{key}") for key in ("headline", "summary"))
         span = checked.range(item, where, per_unit=1)
@@ -34,35 +38,48 @@ def nlp(data: Item, path: str, builder: SummaryBuilder) -> bool:
         **_minutes(data.get("meetingAssistance"), f"{path}.meetingAssistance", checked),
         translation="\n".join(_translation(data.get("translation"), f"{path}.translation", checked)),
     )
-    builder.nlp = read if builder.nlp is None else _joined(builder.nlp, read)
-    return any(data.get(name) for name in _CONTENT)
+    held = spoken or len(builder.chapters) > before or any(getattr(read, field.name) for field in fields(Nlp))
+    if held or checked.lost == lost:
+        builder.nlp = read if builder.nlp is None else _joined(builder.nlp, read)
+    return held
 
 
-def _dictated(value: Json, path: str, builder: SummaryBuilder) -> None:
-    """Put the words of the transcription together to sentences, for a job that returns no other speech."""
-    checked = builder.checked
-    for where, paragraph in checked.items(checked.object(value, path).get("paragraphs"), f"{path}.paragraphs"):
+def _transcription(value: Json, path: str, builder: SummaryBuilder) -> bool:
+    """Put the words together to sentences, for a job that returns no other speech; return whether there were any."""
+    checked, before = builder.checked, len(builder.transcription)
+    item = checked.object(value, path)
+    info = checked.object(item.get("audioInfo"), f"{path}.audioInfo")
+    if info.get("duration") is not None:
+        builder.audioMs = max(builder.audioMs, checked.ms(info["duration"], f"{path}.audioInfo.duration", 1) or 0)
+    for where, paragraph in checked.items(item.get("paragraphs"), f"{path}.paragraphs"):
         words: list[tuple[Range, str, Json]] = []
         for at, word in checked.items(paragraph.get("words"), f"{where}.words"):
             span, text = checked.range(word, at, per_unit=1), checked.text(word.get("text"), f"{at}.text")
             sentence = word.get("sentenceId")
             if span is not None and text:
                 words.append((span, text, sentence if isinstance(sentence, int | str) else None))
+        join = _plain if any(text != text.strip() for _, text, _ in words) else _spaced
         for _, group in groupby(words, key=itemgetter(2)):
             spans, texts, _ = zip(*group, strict=True)
-            spoken = _sentence(texts)
+            spoken = join(texts)
             if spoken:
                 builder.transcription.append(Segment(min(spans)[0], max(last for _, last in spans), spoken))
+    return len(builder.transcription) > before
 
 
-def _sentence(words: Iterable[str]) -> str:
-    """Join words; the vendor writes no spaces between them, and Latin ones need them."""
-    parts: list[str] = []
+def _plain(words: Iterable[str]) -> str:
+    """Join words that carry their spaces."""
+    return "".join(words).strip()
+
+
+def _spaced(words: Iterable[str]) -> str:
+    """Join words that carry no spaces, though those of some scripts need them."""
+    text = ""
     for word in words:
-        if parts and _LATIN.fullmatch(parts[-1][-1] + word[0]):
-            parts.append(" ")
-        parts.append(word)
-    return "".join(parts).strip()
+        pair = text[-1:] + word[0]
+        host = pair[0] == "." and word[0].islower()
+        text += " " + word if _SPACE_BETWEEN.fullmatch(pair) and not host else word
+    return text
 
 
 def _joined(first: Nlp, second: Nlp) -> Nlp:
@@ -109,8 +126,14 @@ def _translation(value: Json, path: str, checked: CheckedValues) -> list[str]:
 
 def _texts(value: Json, path: str, checked: CheckedValues) -> tuple[str, ...]:
     """Return the texts of a list of strings or of objects with ``text``, without empty ones."""
-    items = [item.get("text") if isinstance(item, dict) else item for item in checked.array(value, path)]
-    return tuple(filter(None, (checked.text(item, f"{path}[{index}]") for index, item in enumerate(items))))
+    texts = (_text(item, f"{path}[{index}]", checked) for index, item in enumerate(checked.array(value, path)))
+    return tuple(filter(None, texts))
+
+
+def _text(item: Json, path: str, checked: CheckedValues) -> str:
+    if isinstance(item, str) and item.lstrip().startswith("{"):
+        item = checked.unwrapped(item, path)
+    return checked.text(item.get("text") if isinstance(item, dict) else item, path)
 
 
 def _records(value: Json, keys: dict[str, str], path: str, checked: CheckedValues) -> tuple[dict[str, str], ...]:

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+from unicodedata import ucd_3_2_0
 
 from shared.smarttag.builder import NO_SCORE, ScreenTextBuilder, SummaryBuilder, TextBuilder
 from shared.smarttag.checked_values import CheckedValues, Item, Json
 from shared.smarttag.model import Segment
 
 _COMMAS = re.compile("[,，]")
+# Full-width signs to those they are the wide form of; nothing for signs of no width and marks of direction.
+_FOLDED: dict[int, int | None] = {
+    **{wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)},
+    **dict.fromkeys([0xAD, 0x61C, 0x180E, 0xFEFF]),
+    **dict.fromkeys([*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x206A)]),
+}
 _DETAILS = frozenset({"details", "success", "message"})
 
 
@@ -30,13 +37,9 @@ def text_label(data: Item, path: str, builder: SummaryBuilder) -> bool:
 
 def asr(data: Item, path: str, builder: SummaryBuilder) -> bool:
     """Read one ASR: stretches of speech, in seconds. Return whether it held anything."""
-    checked = builder.checked
+    checked, lost, segments = builder.checked, builder.checked.lost, []
     checked.unknown_fields(data, _DETAILS, path)
-    found = checked.items(data.get("details"), f"{path}.details")
-    if not found and data.get("success") is False:  # then nobody knows whether anything was said
-        return False
-    builder.segments = [] if builder.segments is None else builder.segments
-    for where, item in found:
+    for where, item in checked.items(data.get("details"), f"{path}.details"):
         span = checked.range(item, where)
         text = checked.text(item.get("content", item.get("text")), f"{where}.content")
         if span is None:
@@ -44,21 +47,21 @@ def asr(data: Item, path: str, builder: SummaryBuilder) -> bool:
         if not text.strip():
             checked.warn("no-text", where, "speech without words; dropped")
             continue
-        builder.segments.append(Segment(*span, text))
+        segments.append(Segment(*span, text))
         builder.add_occurrence("speech", text, "", span)
-    return bool(found)
+    if segments or (checked.lost == lost and data.get("success") is not False):  # else nobody knows what was said
+        builder.segments = [*(builder.segments or ()), *segments]
+    return bool(segments)
 
 
 def ocr(data: Item, path: str, builder: SummaryBuilder) -> bool:
     """Read one OCR: frames at a time in seconds, each with the texts found in it. Return whether it held anything."""
-    checked = builder.checked
+    checked, lost, screen = builder.checked, builder.checked.lost, builder.screen or ScreenTextBuilder()
+    frames, detections = screen.frames, screen.detections()
     checked.unknown_fields(data, _DETAILS, path)
-    details = checked.array(data.get("details"), f"{path}.details")
-    if not details and data.get("success") is False:
-        return False
-    screen = builder.screen = builder.screen or ScreenTextBuilder()
-    for index, frame in enumerate(details):
+    for index, raw in enumerate(checked.array(data.get("details"), f"{path}.details")):
         where = f"{path}.details[{index}]"
+        frame = raw if isinstance(raw, dict) else checked.unwrapped(raw, where)
         if not isinstance(frame, dict):
             checked.wrong(frame, where, "an object")
             continue
@@ -66,27 +69,28 @@ def ocr(data: Item, path: str, builder: SummaryBuilder) -> bool:
         if at is not None:
             screen.frames += 1
             _frame(checked.array(frame.pop("info", None), f"{where}.info"), f"{where}.info", at, screen, builder)
-    return bool(details)
+    held = screen.detections() > detections or (screen.frames > frames and checked.lost == lost)
+    if held or (checked.lost == lost and data.get("success") is not False):  # else nobody knows what stood there
+        builder.screen = screen
+    return held
 
 
 def _frame(boxes: list[Json], path: str, at: int, screen: ScreenTextBuilder, builder: SummaryBuilder) -> None:
     """Add the texts of one frame. This is the hot path of OCR."""
-    checked, timeline, spelled = builder.checked, builder.occurrences is not None, screen.spelled
+    timeline, spelled = builder.occurrences is not None, screen.spelled
     for index, box in enumerate(boxes):
         try:
             text, score = box["content"], box["score"]
-            plain = type(text) is str and type(score) is float and score >= 0.0
+            documented = type(text) is str and type(score) is float and score >= 0.0
         except (KeyError, TypeError):
-            plain = False
-        if not plain:
-            text, score = _odd(box, f"{path}[{index}]", checked)
+            documented = False
+        if not documented:
+            text, score = _odd(box, f"{path}[{index}]", builder.checked)
         seen = spelled.get(text)
         if seen is None:
-            if not text.strip():
-                checked.warn("no-text", f"{path}[{index}]", "a box without text; dropped")
+            seen = _new_spelling(text, box, f"{path}[{index}]", at, screen, builder.checked)
+            if seen is None:
                 continue
-            new = TextBuilder(_text_type(box, f"{path}[{index}]", checked), at, at)
-            seen = spelled[text] = screen.texts.setdefault(text.strip(), new)
         seen.count += 1
         if at > seen.lastMs:
             seen.lastMs = at
@@ -95,9 +99,30 @@ def _frame(boxes: list[Json], path: str, at: int, screen: ScreenTextBuilder, bui
         if score > seen.score:  # noqa: PLR1730 calling max takes three times as long
             seen.score = score
         if timeline:
-            builder.add_occurrence(
-                "screenText", text.strip(), seen.textType or "", (at, at), None if score == NO_SCORE else score
-            )
+            seen.sightings.append((at, score))
+
+
+def _new_spelling(
+    text: str, box: Json, path: str, at: int, screen: ScreenTextBuilder, checked: CheckedValues
+) -> TextBuilder | None:
+    """Return the text that a spelling stands for, a new one or one that was spelled otherwise."""
+    folded = fold(text)
+    if not folded:
+        checked.warn("no-text", path, "a box without text; dropped")
+        return None
+    seen = screen.texts.get(folded)
+    if seen is None:
+        seen = TextBuilder(checked.text(text.strip(), path), _text_type(box, path, checked), at, at)
+    screen.spelled[text] = screen.texts[folded] = seen
+    return seen
+
+
+def fold(text: str) -> str:
+    """Return what is the same for all spellings of a text: composed, of normal width, without blanks and unseen signs.
+
+    The characters of Unicode 3.2 are composed, as they are in every Python.
+    """
+    return "" if text.isspace() else ucd_3_2_0.normalize("NFC", "".join(text.translate(_FOLDED).split()))
 
 
 def _odd(box: Json, path: str, checked: CheckedValues) -> tuple[str, float]:
@@ -107,8 +132,9 @@ def _odd(box: Json, path: str, checked: CheckedValues) -> tuple[str, float]:
     return checked.text(item.get("content", item.get("text")), f"{path}.content"), NO_SCORE if score is None else score
 
 
-def _text_type(box: Item, path: str, checked: CheckedValues) -> str | None:
+def _text_type(box: Json, path: str, checked: CheckedValues) -> str | None:
     """Return 0 (subtitle), 1 (rolling) or 2 (fixed), as text; the vendor also writes a number."""
+    box = box if isinstance(box, dict) else CheckedValues().object(box, path)  # what was odd is noted already
     value = box.get("textType", box.get("text_type"))
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)

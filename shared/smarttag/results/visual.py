@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.smarttag.builder import UNKNOWN, SummaryBuilder
+from shared.smarttag.builder import NO_SCORE, UNKNOWN, AppearanceBuilder, SummaryBuilder
 from shared.smarttag.checked_values import Item
 from shared.smarttag.duration import Share
 from shared.smarttag.model import Classification
@@ -16,10 +16,9 @@ def video(data: Item, path: str, builder: SummaryBuilder) -> bool:
     checked = builder.checked
     checked.unknown_fields(data, _FIELDS, path)
     rows = _rows(data, path, builder)
-    for item, where, subject in rows:
-        gathered = subject.gathered
+    for item, where, gathered in rows:
         total, count = gathered.total, gathered.count
-        held = appearances.read(subject, item.pop("occurrences", None), f"{where}.occurrences", builder)
+        held = appearances.read(gathered, item.pop("occurrences", None), f"{where}.occurrences", builder)
         ratio = checked.ratio(item.get("ratio"), f"{where}.ratio")
         gathered.add_ratio(ratio)
         if ratio is not None and held and gathered.total > total:  # the ratio counts ranges that were dropped
@@ -32,32 +31,32 @@ def image(data: Item, path: str, builder: SummaryBuilder) -> bool:
     checked = builder.checked
     checked.unknown_fields(data, _FIELDS, path)
     rows = _rows(data, path, builder)
-    for item, where, subject in rows:
-        gathered, score = subject.gathered, checked.score(item.get("score"), f"{where}.score")
-        if subject.kind == "person":
+    for item, where, gathered in rows:
+        score = checked.score(item.get("score"), f"{where}.score")
+        if gathered.kind == "person":
             scene = checked.text(item.get("scene"), f"{where}.scene")
             if scene:
                 gathered.shots[scene] += 1
             if gathered.is_best(score):
                 gathered.frame = appearances.frame(item, where, score, checked)
         gathered.add([], score, count=1)
-        builder.add_occurrence(subject.kind, subject.name, subject.group, (0, 0), score)
+        known = NO_SCORE if score is None else score
+        builder.add_occurrence(gathered.kind, gathered.name, gathered.group, (0, 0), known, gathered.instance)
     return _classifications(data, path, builder) or bool(rows)
 
 
-def _rows(data: Item, path: str, builder: SummaryBuilder) -> list[tuple[Item, str, appearances.Subject]]:
+def _rows(data: Item, path: str, builder: SummaryBuilder) -> list[tuple[Item, str, AppearanceBuilder]]:
     """Return the persons and tags, each with its path and where its appearances are gathered."""
     checked, rows = builder.checked, []
     for where, item in checked.items(data.get("persons"), f"{path}.persons"):
         name, category = (checked.text(item.get(key), f"{where}.{key}") for key in ("name", "category"))
         # Two unknown faces are two people, whatever they are called; so are two without a name.
         number = len(builder.persons) if category == UNKNOWN or not name else -1
-        gathered = builder.appearances(builder.persons, (name, category, number), where)
-        rows.append((item, where, appearances.Subject("person", name, category, gathered)))
+        key = (name, category, number)
+        rows.append((item, where, builder.appearances(builder.persons, key, ("person", name, category), where)))
     for where, item in checked.items(data.get("tags"), f"{path}.tags"):
         group, name = (checked.text(item.get(key), f"{where}.{key}") for key in ("mainTagName", "subTagName"))
-        gathered = builder.appearances(builder.tags, (group, name), where)
-        rows.append((item, where, appearances.Subject("tag", name, group, gathered)))
+        rows.append((item, where, builder.appearances(builder.tags, (group, name), ("tag", name, group), where)))
     return rows
 
 
