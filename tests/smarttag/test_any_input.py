@@ -6,20 +6,22 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 import shared.smarttag
 from shared.errors import BadResponse
 from shared.smarttag import analyse, make_artifacts, summarise
-from shared.smarttag.model import Seen, Summary
+from shared.smarttag.model import Analysis, Seen, Summary
 from tests.smarttag import strategies
 
 SCHEMA = json.loads((Path(shared.smarttag.__file__).parent / "summary.schema.json").read_bytes())
@@ -105,13 +107,18 @@ def count_frames(document: dict[str, Any]) -> dict[tuple[str, str, str], tuple[i
     for data in data_of(document, "VideoLabel", "ImageLabel"):
         for row in data["persons"]:
             if row["category"] != "unknown" and row["name"]:
-                seen.setdefault(("person", row["name"], row["category"]), []).extend(frames_of(row))
+                seen.setdefault(written("person", row["name"], row["category"]), []).extend(frames_of(row))
         for row in data["tags"]:
-            seen.setdefault(("tag", row["subTagName"], row["mainTagName"]), []).extend(frames_of(row))
+            seen.setdefault(written("tag", row["subTagName"], row["mainTagName"]), []).extend(frames_of(row))
     return {
         key: (40 * len({frame for span in spans for frame in span}), 40 * sum(map(len, spans)), len(spans))
         for key, spans in seen.items()
     }
+
+
+def written(kind: str, name: str, group: str) -> tuple[str, str, str]:
+    """Return the key of a row, in which NUL is replaced."""
+    return kind, name.replace("\0", "\ufffd"), group.replace("\0", "\ufffd")
 
 
 def frames_of(row: dict[str, Any]) -> list[list[int]]:
@@ -173,8 +180,106 @@ def test_summary_and_analysis_agree(document: dict[str, Any]) -> None:
     assert kinds.count("concept") == sum(concept.appearanceCount for concept in summary.concepts)
     assert kinds.count("chapter") == len(summary.chapters)
     assert kinds.count("speech") == (summary.transcript.segments if summary.transcript else 0)
-    assert kinds.count("screenText") == (summary.screenText.detections if summary.screenText else 0)
+    check_screen_text(analysis)
     assert (analysis.segments is None) == (summary.transcript is None)
+
+
+def check_screen_text(analysis: Analysis) -> None:
+    """Assert that the rows of the texts on screen are theirs: no fewer than texts, no more than detections."""
+    items = analysis.summary.screenText.items if analysis.summary.screenText else ()
+    rows = [row for row in analysis.occurrences if row.kind == "screenText"]
+    assert len(items) <= len(rows) <= sum(item.count for item in items)
+    by_name: dict[str, list[int]] = {}
+    for row in rows:
+        by_name.setdefault(row.name, []).extend((row.fromMs, row.toMs))
+    expected: dict[str, list[int]] = {}
+    for item in items:  # texts that are told apart may be spelled alike but for signs that cannot be seen
+        expected.setdefault(item.text, []).extend((item.firstMs, item.lastMs))
+    assert {name: (min(times), max(times)) for name, times in by_name.items()} == {
+        name: (min(times), max(times)) for name, times in expected.items()
+    }
+
+
+ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "gb18030", "gbk", "big5")
+OTHERS = ("euc_jp", "euc_kr", "shift_jis", "latin-1", "cp1252", "cp1251", "koi8_r")
+
+
+@given(strategies.documents, st.sampled_from((*ENCODINGS, *OTHERS)))
+def test_any_encoding_gives_the_same_summary_or_a_refusal_that_names_it(
+    document: dict[str, Any], encoding: str
+) -> None:
+    plain = strategies.encode(document)
+    try:
+        response = plain.decode().encode(encoding)
+    except UnicodeEncodeError:
+        return
+    try:
+        summary = summarise(response)
+    except BadResponse:
+        assert not encoding.startswith("utf")
+        with pytest.raises(BadResponse, match="save the response as UTF-8"):
+            summarise(response)
+    else:
+        assert without_warnings(summary) == without_warnings(summarise(plain))
+
+
+def without_warnings(summary: Summary) -> Summary:
+    return replace(summary, warnings=())
+
+
+@given(strategies.documents, st.data())
+def test_documented_parts_written_as_text_change_nothing(document: dict[str, Any], data: st.DataObject) -> None:
+    expected = without_warnings(summarise(strategies.encode(json.loads(json.dumps(document)))))
+    for holder, key in data.draw(st.lists(st.sampled_from(parts_of(document)), max_size=3, unique_by=id)):
+        holder[key] = json.dumps(holder[key], ensure_ascii=data.draw(st.booleans()))
+    whole = json.dumps(json.loads(strategies.encode(document)))
+    response = data.draw(st.sampled_from([whole, json.dumps(whole)]))
+    assert without_warnings(summarise(response.encode())) == expected
+
+
+def parts_of(document: Any) -> list[tuple[Any, Any]]:
+    """Return where objects and lists stand whose form is documented, the deepest first."""
+    found: list[tuple[Any, Any]] = []
+    for key, value in document.items() if isinstance(document, dict) else enumerate(document):
+        # What an undocumented Type or Process holds has no form; a face box's own corners pass through.
+        if isinstance(value, dict | list) and key not in {"leftTop", "rightBottom"}:
+            inside = value if not isinstance(value, dict) or value.get("Type") not in {"Process", "Novelty"} else {}
+            found += parts_of(inside)
+            found.append((document, key))
+    return found
+
+
+def strings_of(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [text for pair in value.items() for one in pair for text in strings_of(one)]
+    if isinstance(value, list):
+        return [text for one in value for text in strings_of(one)]
+    return [value] if isinstance(value, str) else []
+
+
+@given(strategies.anything)
+def test_no_nul_and_no_half_of_a_pair_goes_out(response: bytes) -> None:
+    """PostgreSQL refuses a file that holds one of them."""
+    try:
+        artifacts = {artifact.name: artifact.body for artifact in make_artifacts(analyse(response, "job"))}
+    except BadResponse:
+        return
+    rows = [json.loads(line) for line in artifacts["timeline.ndjson"].split(b"\n") if line]
+    written = [json.loads(artifacts["summary.json"]), *rows]
+    assert not [text for text in strings_of(written) if "\0" in text or re.search("[\ud800-\udfff]", text)]
+    assert not [name for name, body in artifacts.items() if b"\0" in body]
+
+
+@given(st.sampled_from(["VideoLabel", "ASR", "OCR", "TextLabel", "CPVLabel", "NLP"]), st.data())
+def test_what_could_not_be_read_is_never_told_as_what_was_not_there(name: str, data: st.DataObject) -> None:
+    content = data.draw(strategies.DATA[name])
+    for field in content:
+        if isinstance(content[field], dict | list):
+            content[field] = data.draw(st.sampled_from([7, "text", [7], ["text", None, 1]]))
+    assume(any(content[field] for field in content.keys() - {"success", "type"}))
+    summary = summarise(strategies.encode({"JobStatus": "Success", "Results": [{"Type": name, "Data": content}]}))
+    assert summary.types[name].state == "invalid"
+    assert (summary.transcript, summary.screenText, summary.nlp) == (None, None, None)
 
 
 @pytest.mark.parametrize("depth", [300, 900, 10_000, 200_000])

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.smarttag import analyse
 from shared.smarttag.model import Analysis, Media, Occurrence, Summary
 from shared.smarttag.timeline import rows
 
@@ -38,6 +39,7 @@ occurrences = st.lists(
         st.integers(0, 3),
         st.integers(0, 3),
         st.none() | st.sampled_from([0.0, 0.5]),
+        st.integers(1, 2),
     ),
     max_size=12,
 )
@@ -96,7 +98,7 @@ def test_every_appearance_is_one_row_with_a_name_of_its_own(found: list[Occurren
     assert all(list(row) == sorted(row) for row in read_back)
     times = [(row["fromMs"], row["toMs"]) for row in read_back]
     assert times == sorted(times)
-    fields = ("kind", "name", "group", "fromMs", "toMs", "score")
+    fields = ("kind", "name", "group", "fromMs", "toMs", "score", "instance")
     assert Counter(tuple(row[field] for field in fields) for row in read_back) == Counter(map(astuple, found))
     assert {(row["jobId"], row["userData"]) for row in read_back} <= {(JOB, "episode-12")}
 
@@ -141,21 +143,59 @@ def test_duckdb_counts_overlaps_once_identical_rows_as_two_and_jobs_apart(tmp_pa
     connection = database(tmp_path, analysis(*found), analysis(*found[:1], job="other"))
     load, on_screen, _ = blocks("sql")
     connection.execute(load)
-    assert connection.execute(on_screen).fetchall() == [("a", 6, 1600), ("a", 1, 1000)]
+    assert connection.execute(on_screen).fetchall() == [("a", "celebrity", 1, 6, 1600)]
+    job_by_job = on_screen.replace(f" AND jobId = '{JOB}'", "")
+    assert connection.execute(job_by_job).fetchall() == [("a", "celebrity", 1, 6, 1600), ("a", "celebrity", 1, 1, 1000)]
+
+
+@pytest.mark.parametrize("name", ["same-name", "two-categories"])
+def test_the_documented_query_tells_people_apart_as_the_summary_does(tmp_path: Path, name: str) -> None:
+    found = analyse((Path(__file__).parent / "cases" / f"{name}.json").read_bytes(), JOB)
+    connection = database(tmp_path, found)
+    load, on_screen, _ = blocks("sql")
+    connection.execute(load)
+    told = sorted((row[0], row[1], row[4]) for row in connection.execute(on_screen).fetchall())
+    assert told == sorted((person.name, person.category, person.seenMs) for person in found.summary.persons)
+
+
+def test_sightings_of_one_text_close_to_each_other_are_one_row() -> None:
+    times = [1.0, 2.5, 4.5, 6.6, 0.0, 6.6]
+    info = [[{"content": "字", "score": score}] for score in (0.5, 0.9, 0.1, 0.4, -1.0, 0.3)]
+    details = [{"timestamp": at, "info": boxes} for at, boxes in zip(times, info, strict=True)]
+    data = json.dumps({"details": details})
+    response = json.dumps({"JobStatus": "Success", "Results": [{"Type": "OCR", "Data": data}]}).encode()
+    told = [(row["fromMs"], row["toMs"], row["score"]) for row in read(rows(analyse(response)))]
+    assert told == [(0, 4500, 0.9), (6600, 6600, 0.4)]
+
+
+def bulk(folder: Path, body: bytes, script: str) -> list[list[bytes]]:
+    """Run the documented script; return the lines of each request it wrote."""
+    subprocess.run([sys.executable, "-c", script], input=body, cwd=folder, check=True)
+    return [path.read_bytes().split(b"\n")[:-1] for path in sorted(folder.glob("part-*"))]
 
 
 @pytest.mark.parametrize("found", [OCCURRENCES, (Occurrence("person", "\n\u2028", "", 0, 1, 0.5),) * 3, ()])
-def test_the_documented_bulk_form_names_each_document_outside_of_it(found: tuple[Occurrence, ...]) -> None:
-    script = blocks("python")[0]
+def test_the_documented_bulk_form_names_each_document_outside_of_it(
+    found: tuple[Occurrence, ...], tmp_path: Path
+) -> None:
     body = rows(analysis(*found))
-    run = subprocess.run([sys.executable, "-c", script], input=body, capture_output=True, check=True)
-    lines = [json.loads(line) for line in run.stdout.split(b"\n")[:-1]]
+    lines = [json.loads(line) for part in bulk(tmp_path, body, blocks("python")[0]) for line in part]
     actions, documents = lines[::2], lines[1::2]
     assert [
         {"_id": action["index"]["_id"], **document} for action, document in zip(actions, documents, strict=True)
     ] == read(body)
     assert all(action == {"index": {"_index": "appearances", "_id": action["index"]["_id"]}} for action in actions)
     assert not any("_id" in document for document in documents)
+
+
+def test_the_documented_bulk_form_splits_by_bytes(tmp_path: Path) -> None:
+    script = blocks("python")[0].replace("8_000_000", "2_000")
+    parts = bulk(tmp_path, rows(analysis(*OCCURRENCES * 10, user_data="片" * 100)), script)
+    sizes = [sum(len(line) + 1 for line in part) for part in parts]
+    assert len(parts) > 5
+    assert max(sizes) <= 2000
+    assert min(sizes[:-1]) > 1000
+    assert all(len(part) % 2 == 0 for part in parts)
 
 
 def test_the_documented_mapping_has_every_field_of_a_row() -> None:
