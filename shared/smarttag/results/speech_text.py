@@ -10,6 +10,7 @@ from shared.smarttag.checked_values import CheckedValues, Item, Json
 from shared.smarttag.model import Segment
 
 _COMMAS = re.compile("[,，]")
+_PLAIN = re.compile("[!-~\u3001-\u3029\u3041-\u3094\u30a1-\u30fc\u4e00-\u9fa5]+")  # most texts, and all of it as it is
 # Full-width signs to those they are the wide form of; nothing for signs of no width and marks of direction.
 _FOLDED: dict[int, int | None] = {
     **{wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)},
@@ -122,7 +123,9 @@ def fold(text: str) -> str:
 
     The characters of Unicode 3.2 are composed, as they are in every Python.
     """
-    return "" if text.isspace() else ucd_3_2_0.normalize("NFC", "".join(text.translate(_FOLDED).split()))
+    if _PLAIN.fullmatch(text):
+        return text
+    return ucd_3_2_0.normalize("NFC", "".join(text.translate(_FOLDED).split()))
 
 
 def _odd(box: Json, path: str, checked: CheckedValues) -> tuple[str, float]:
