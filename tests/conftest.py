@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 settings.register_profile(
     "soak", max_examples=50_000, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
+# A machine that does other things at the same time is slow, and nothing is wrong with what it tests.
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("default")
 if profile := os.environ.get("HYPOTHESIS_PROFILE"):
     settings.load_profile(profile)
 

@@ -32,17 +32,11 @@ def make_artifacts(analysis: Analysis, beside: tuple[str, ...] = ()) -> tuple[Ar
     from shared.smarttag.captions import captions
 
     segments = analysis.segments
-    files = {
-        "summary.json": ("application/json", analysis.summary.to_json()),
-        "timeline.ndjson": ("application/x-ndjson", timeline.rows(analysis)),
-    }
+    files = {"summary.json": analysis.summary.to_json(), "timeline.ndjson": timeline.rows(analysis)}
     spoken = captions.transcript(segments or ())
     if segments and spoken:  # there may be nothing in it that can be read
-        files["subtitles.vtt"] = ("text/vtt", captions.vtt(segments))
-        files["subtitles.srt"] = ("application/x-subrip", captions.srt(segments))
-        files["transcript.txt"] = ("text/plain", spoken)
+        files |= {"subtitles.vtt": captions.vtt(segments), "subtitles.srt": captions.srt(segments)}
+        files["transcript.txt"] = spoken
     names = ("report.html", *files, *beside)
-    files["report.html"] = ("text/html", report.render(analysis, names))
-    return tuple(
-        Artifact(name, f"{content_type}; charset=utf-8", body) for name, (content_type, body) in sorted(files.items())
-    )
+    files["report.html"] = report.render(analysis, names)
+    return tuple(Artifact(name, body) for name, body in sorted(files.items()))

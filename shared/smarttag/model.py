@@ -18,7 +18,7 @@ ConceptKind = Literal["cate", "entity", "hotword", "freeTag"]
 OccurrenceKind = Literal["person", "tag", "concept", "speech", "screenText", "chapter"]
 AlertKind = Literal["sensitive-person", "politician"]
 ReadState = Literal["ok", "empty", "failed", "invalid", "unknown"]
-JobStatus = Literal["Success", "Fail", "Processing", "Submitted"]
+Status = Literal["Success", "Fail", "Processing", "Submitted"]  # the values of shared.jobs.JobStatus, as in the JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +199,7 @@ class Summary:
     """Everything of one job that people use, as a pure function of the MPS response."""
 
     jobId: str
-    status: JobStatus
+    status: Status
     userData: str
     message: str
     media: Media
@@ -264,8 +264,7 @@ class Analysis:
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """One file a job leaves behind."""
+    """One file a job leaves behind; ``shared.jobs.ARTIFACTS`` says of what type it is."""
 
     name: str
-    content_type: str
     body: bytes

@@ -12,9 +12,9 @@ import orjson
 from shared.errors import BadResponse
 from shared.smarttag import encodings
 from shared.smarttag.checked_values import CheckedValues, Item, Json, kind, shown
-from shared.smarttag.model import JobStatus
+from shared.smarttag.model import Status
 
-STATUSES: dict[str, JobStatus] = {status.lower(): status for status in get_args(JobStatus)}
+STATUSES: dict[str, Status] = {status.lower(): status for status in get_args(Status)}
 _CALL = "call QuerySmarttagJob with Format=JSON"
 
 
@@ -22,7 +22,7 @@ _CALL = "call QuerySmarttagJob with Format=JSON"
 class Envelope:
     """What stands around the results; ``results`` are consumed by ``take``."""
 
-    status: JobStatus
+    status: Status
     userData: str
     message: str
     results: list[tuple[str, Json]] = field(repr=False)  # path, result
