@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from shared.smarttag import duration, model
 from shared.smarttag.alerts import alert_kinds, alerts
-from shared.smarttag.checked_values import CheckedValues, without_nul
+from shared.smarttag.checked_values import CheckedValues, storable
 from shared.smarttag.duration import Share
 from shared.smarttag.ranges import length, union
 from shared.smarttag.response import Envelope
@@ -190,7 +190,7 @@ class SummaryBuilder:
         concepts = [self._concept(key, seen) for key, seen in self.concepts.items()]
         screen = self.screen.build() if self.screen else None
         return model.Summary(
-            jobId=without_nul(job_id),
+            jobId=storable(job_id),
             status=job.status,
             userData=job.userData,
             message=job.message,

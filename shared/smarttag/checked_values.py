@@ -239,6 +239,11 @@ def without_nul(value: Json) -> Json:
     return {without_nul(k): without_nul(v) for k, v in value.items()} if isinstance(value, dict) else value
 
 
+def storable(text: str) -> str:
+    """Return a text from outside the response without what JSON and databases refuse: NUL and halves of pairs."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
+
+
 def _is_blank(value: Json) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
 

@@ -25,6 +25,7 @@ READERS: dict[str, Reader] = {
     "Process": links.process,
     "Subtitle": links.subtitle,
 }
+_CONTAINERS = {"persons", "tags", "classifications", "details", *concepts.KINDS, *nlp.CONTENT}  # hold lists or objects
 _SPELLED = {name.lower(): name for name in READERS}
 # Of several results of one Type, the worst state is reported.
 _WORST: tuple[ReadState, ...] = ("empty", "ok", "failed", "unknown", "invalid")
@@ -82,18 +83,21 @@ def _read_one(name: str, result: Item, path: str, builder: SummaryBuilder) -> Re
     if reader is links.process:
         held, failed = reader(data, path, builder), False
     else:
-        held, failed = _read_parts(reader, {} if data in (None, "", []) else data, path, builder)
+        held, failed = _read_parts(name, {} if data in (None, "", []) else data, path, builder)
     return "ok" if held else "failed" if failed else "invalid" if checked.lost > lost else "empty"
 
 
-def _read_parts(reader: Reader, data: Json, path: str, builder: SummaryBuilder) -> tuple[bool, bool]:
+def _read_parts(name: str, data: Json, path: str, builder: SummaryBuilder) -> tuple[bool, bool]:
     """Read an object, or each of a list; return whether anything was held, and whether the vendor says it failed."""
     checked = builder.checked
     parts = [(path, data)] if isinstance(data, dict) else checked.items(data, path)
     failed = [where for where, part in parts if part.get("success") is False]
     for where in failed:
         checked.warn("vendor-failed", where, "the vendor says that this part did not succeed")
-    held = [reader(part, where, builder) for where, part in parts]
+    for where, part in parts if name != "Subtitle" else ():  # which holds links anyway
+        for field in [field for field in part if field in _CONTAINERS and links.is_url(part[field])]:
+            links.elsewhere(name, field, part[field], f"{where}.{field}", builder)
+    held = [READERS[name](part, where, builder) for where, part in parts]
     return any(held), bool(failed)
 
 

@@ -462,3 +462,131 @@ def test_the_collector_is_put_back_by_the_last_thread_only() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("ASR", {"details": [{"from": 2.0, "to": 1.0, "content": "好"}, {"content": "好"}]}),
+        ("ASR", {"sentences": [{"begin": 1, "text": "好"}]}),
+        ("ASR", {"details": "https://example.com/asr.json"}),
+        ("OCR", {"details": [{"timestamp": "soon", "info": [{"content": "字"}]}]}),
+        ("OCR", {"details": [{"timestamp": 1.0, "info": [7]}]}),
+        ("NLP", {"transcription": {"paragraphs": [{"words": [{"text": "好"}]}]}}),
+        ("VideoLabel", {"persons": [7]}),
+        ("Process", {"url": "javascript:alert(1)"}),
+    ],
+)
+def test_what_nothing_could_be_read_of_is_invalid_and_not_empty(name: str, data: Any) -> None:
+    summary = summarise(answer((name, data)))
+    assert summary.types[name].state == "invalid"
+    assert (summary.transcript, summary.screenText, summary.nlp) == (None, None, None)
+    assert summary.warnings
+
+
+@pytest.mark.parametrize(
+    "data",
+    [{"details": [], "requestId": "r"}, {"message": "SUCCESS", "requestId": ""}, {"details": ""}, {"details": None}],
+)
+def test_what_held_nothing_is_empty(data: Any) -> None:
+    summary = summarise(answer(("ASR", data)))
+    assert summary.types["ASR"].state == "empty"
+    assert summary.transcript is not None
+    assert summary.transcript.segments == 0
+
+
+def test_a_field_given_as_a_url_is_a_link_and_the_rest_is_read() -> None:
+    data = {"persons": [person(seen(1.0, 2.0))], "tags": "https://example.com/tags.json"}
+    summary = summarise(answer(("VideoLabel", data)))
+    assert [(link.type, link.name, link.url) for link in summary.links] == [
+        ("VideoLabel", "tags", "https://example.com/tags.json")
+    ]
+    assert (summary.types["VideoLabel"].state, len(summary.persons)) == ("ok", 1)
+    assert codes(summary) == [("result-elsewhere", ".tags"), ("wrong-type", ".tags")]
+
+
+def test_json_written_as_text_is_read_at_every_level_and_said_so() -> None:
+    row = json.dumps(seen(1.0, 2.0, position=json.dumps({"leftTop": [1, 2], "rightBottom": [3, 4]})))
+    data = json.dumps({"persons": json.dumps([json.dumps(person(row))])})
+    response = json.dumps(
+        json.dumps(
+            {
+                "JobStatus": "Success",
+                "Results": json.dumps({"Result": [json.dumps({"Type": "VideoLabel", "Data": json.dumps(data)})]}),
+            }
+        )
+    )
+    summary = summarise(response.encode())
+    (found,) = summary.persons
+    assert (found.name, found.seenMs) == ("甲", 1000)
+    assert found.bestFrame is not None
+    assert found.bestFrame.position == {"leftTop": [1, 2], "rightBottom": [3, 4]}
+    assert {code for code, _ in codes(summary)} == {"json-as-text"}
+
+
+def test_a_text_that_only_looks_like_json_stays_what_it_is() -> None:
+    said = {"details": [{"from": 0.5, "to": 1.0, "content": '{"a": 1}'}]}
+    summary = summarise(answer(("ASR", said), ("Meta", {"title": "[1]"}), UserData='{"asset": 7}'))
+    assert summary.transcript is not None
+    assert (summary.transcript.excerpt, summary.title, summary.userData) == ('{"a": 1}', "[1]", '{"asset": 7}')
+    assert summary.warnings == ()
+
+
+@pytest.mark.parametrize("box", [{"leftTop": [1, 2]}, {"leftTop": [1], "rightBottom": [3, 4]}, [1, 2, 3, 4], "1,2,3,4"])
+def test_a_face_box_of_another_shape_is_left_out(box: Any) -> None:
+    summary = summarise(answer(("VideoLabel", {"persons": [person(seen(1.0, 2.0, position=box))]})))
+    assert summary.persons[0].bestFrame is not None
+    assert summary.persons[0].bestFrame.position is None
+    assert [code for code, _ in codes(summary)] == ["wrong-type"]
+
+
+def test_nul_and_halves_of_pairs_are_replaced_wherever_they_stand() -> None:
+    data = {
+        "persons": [person(seen(1.0, 2.0, scene="a\0"), name="甲\0", category="x\0")],
+        "tags": [{"mainTagName": "\0", "subTagName": "\0"}],
+    }
+    entity = {"label": "乙\0", "detailInfo": [], "knowledgeInfo": json.dumps({"k\0": ["v\0"]})}
+    minutes = {"meetingAssistance": {"classifications": {"s\0": 0.5}}}
+    links = {"l\0": "https://example.com/\0"}
+    response = answer(
+        ("VideoLabel", data),
+        ("CPVLabel", {"entities": [entity]}),
+        ("NLP", minutes),
+        ("Process", links),
+        ("OCR", {"details": [{"timestamp": 1.0, "info": [{"content": "字\0", "score": 0.5}]}]}),
+        ("T\0", {}),
+        UserData="u\0",
+        Message="m\0",
+    )
+    written = summarise(response, "job\0\udcff").to_json()
+    assert b"\\u0000" not in written
+    told = json.loads(written)
+    assert (told["jobId"], told["userData"], told["message"]) == ("job\ufffd\ufffd", "u\ufffd", "m\ufffd")
+    assert told["persons"][0]["name"] == "甲\ufffd"
+    assert told["concepts"][0]["knowledge"] == {"k\ufffd": ["v\ufffd"]}
+    assert "nul" in {warning["code"] for warning in told["warnings"]}
+
+
+def test_hot_words_alone_make_no_video_and_other_concepts_do() -> None:
+    word = {"label": "词", "detailInfo": [{"startTime": 1.0, "endTime": 2.0, "score": 0.5}]}
+    for field, kind in (("hotwords", "unknown"), ("cates", "video")):
+        media = summarise(answer(("CPVLabel", {field: [word]}))).media
+        assert (media.kind, media.durationMs) == (kind, 2000)
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ("Note: | this | is | it.", "Note: this is it."),
+        ("It | ended. | Then | we | left", "It ended. Then we left"),
+        ("1, | 000 | people", "1,000 people"),
+        ("Привет, | мир", "Привет, мир"),
+        ("회의가 | 끝났습니다. | 다음", "회의가 끝났습니다. 다음"),
+        ("大家 | 用 | Python | 写", "大家用Python写"),
+        ("a@ | example. | com", "a@example.com"),
+    ],
+)
+def test_words_without_spaces_get_those_that_their_script_needs(given: str, text: str) -> None:
+    given_words = [(1, 10 * at, 10 * at + 5, word) for at, word in enumerate(given.split(" | "))]
+    analysis = analyse(answer(("NLP", words(*given_words))))
+    assert [segment.text for segment in analysis.segments or ()] == [text]

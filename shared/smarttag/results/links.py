@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.smarttag.builder import SummaryBuilder
-from shared.smarttag.checked_values import Item, Json, shown
+from shared.smarttag.checked_values import Item, Json, shown, without_nul
 from shared.smarttag.model import Link
 
 
@@ -40,7 +40,7 @@ def _links(kind: str, value: Json, path: str, builder: SummaryBuilder) -> bool:
             if url in (None, "") or name in ("success", "message"):
                 continue
             if is_url(url):
-                builder.links.append(Link(kind, shown(name), builder.checked.text(url, where)))
+                builder.links.append(Link(kind, without_nul(name), builder.checked.text(url, where)))
             else:
                 builder.checked.warn("not-a-link", f"{where}.{shown(name)}", "no http or https URL; skipped")
     return len(builder.links) > before

@@ -10,15 +10,15 @@ from operator import itemgetter
 from typing import Any
 
 from shared.smarttag.builder import SummaryBuilder
-from shared.smarttag.checked_values import CheckedValues, Item, Json, shown
+from shared.smarttag.checked_values import CheckedValues, Item, Json, shown, without_nul
 from shared.smarttag.model import Chapter, Nlp, Range, Segment
 
-_CONTENT = ("transcription", "autoChapters", "summarization", "meetingAssistance", "translation")
+CONTENT = ("transcription", "autoChapters", "summarization", "meetingAssistance", "translation")
 _LETTERS = "A-Za-z\u00c0-\u024f\u0370-\u052f\uac00-\ud7a3"  # of the scripts that part their words with spaces
 # The last sign of a word and the first of the next. A point before a small letter is that of a host, one before a
 # digit that of a number, like a comma or colon.
 _SPACE_BETWEEN = re.compile(f"[{_LETTERS}0-9][{_LETTERS}]|[{_LETTERS}][0-9]|[,;:!?)][{_LETTERS}]|[.][{_LETTERS}]")
-_FIELDS = frozenset({*_CONTENT, "success", "message"})
+_FIELDS = frozenset({*CONTENT, "success", "message"})
 
 
 def nlp(data: Item, path: str, builder: SummaryBuilder) -> bool:
@@ -111,7 +111,9 @@ def _minutes(value: Json, path: str, checked: CheckedValues) -> dict[str, Any]:
     item = checked.object(value, path)
     lists = {key: _texts(item.get(key), f"{path}.{key}", checked) for key in ("keywords", "keySentences", "actions")}
     scores = checked.object(item.get("classifications"), f"{path}.classifications").items()
-    scenes = {name: checked.score(score, f"{path}.classifications.{shown(name)}") for name, score in scores}
+    scenes = {
+        without_nul(name): checked.score(score, f"{path}.classifications.{shown(name)}") for name, score in scores
+    }
     return {**lists, "scenes": {name: score for name, score in scenes.items() if score is not None}}
 
 
