@@ -44,7 +44,7 @@ class FakeService:
     faults: dict[str, list[Exception]] = field(default_factory=dict)
     handing_off: bool = False
     unwritable: tuple[str, ...] = ()
-    rounds: list[str] = field(default_factory=list)
+    redelivery_ids: list[str] = field(default_factory=list)
     published: Counter[str] = field(default_factory=Counter)
     handed: list[str] = field(default_factory=list)
     enqueued: list[str] = field(default_factory=list)
@@ -71,7 +71,7 @@ class FakeService:
             return self.statuses[job_id]
 
     def publish(self, job_id: str, *, redeliver: bool, request_id: str) -> dict[str, Any]:
-        self.rounds.append(request_id)
+        self.redelivery_ids.append(request_id)
         if self.handing_off:
             self.handed.append(job_id)
             return {"jobId": job_id, "outcome": "accepted"}

@@ -1,4 +1,4 @@
-"""The API over the real pipeline, against the local cloud: what MPS does decides the status; pushes publish."""
+"""The API over the real publishing, against the local cloud: what MPS does decides the status; pushes publish."""
 
 from __future__ import annotations
 

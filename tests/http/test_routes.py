@@ -215,7 +215,7 @@ def test_a_redelivery_is_named_by_its_key_or_else_by_its_request(client: Client,
         empty,
     ):
         client.post(f"/jobs/{FINISHED}/publish", headers=bearer(WRITE) | headers, json={"redeliver": True})
-    assert service.rounds == ["writer/0", "writer/k", "writer/k", "writer/1"]
+    assert service.redelivery_ids == ["writer/0", "writer/k", "writer/k", "writer/1"]
 
 
 def test_publish_is_handed_off_where_the_settings_say_so(client: Client, service: FakeService) -> None:

@@ -60,7 +60,7 @@ class World:
                 return
             self.clock.now += 130
             self.live(sweep)
-        raise AssertionError(f"still owed: {self.store.under('outbox/')}")
+        raise AssertionError(f"still waiting: {self.store.under('outbox/')}")
 
     def check(self, told: str) -> None:
         """Everybody has it; a repeat is the same, and happened only where it may."""
@@ -102,7 +102,7 @@ def name(step: tuple[str, str, str]) -> str:
 )
 @pytest.mark.parametrize("again", ["redelivered", "swept"])
 def test_killed_at_every_step_of_telling(again: str, answer: Callable[[str, int], Attempt], windows: int) -> None:
-    """The notification comes again at once; or never, and the timer does it, once anything was owed.
+    """The notification comes again at once; or never, and the timer does it, once anything was enqueued.
 
     ``windows``: of two receivers, each after its 2xx and before our receipt takes effect.
     """
@@ -148,7 +148,7 @@ def test_killed_at_every_step_of_telling_and_again_at_every_step_of_what_repairs
             world = World()
             world.live(tell, first)
             if not world.store.under("outbox/"):
-                break  # nothing was owed yet, so the notification comes again: as above
+                break  # nothing was enqueued yet, so the notification comes again: as above
             world.clock.now += 130
             died = not world.live(sweep, second)
             told = f"{name(TELL[first])} and step {second} of the sweep"
@@ -163,7 +163,7 @@ def test_killed_at_every_step_of_telling_and_again_at_every_step_of_what_repairs
 
 @pytest.mark.parametrize("fate", ["exhausted", "gone"])
 def test_killed_at_every_step_of_giving_up(fate: str) -> None:
-    """Whatever is given up lies among the dead before it is struck off."""
+    """Whatever is given up is a dead letter before it is removed."""
     final = FAILED if fate == "exhausted" else Attempt("gone", 410, 1, "", None, "answered 410")
 
     def due() -> World:
@@ -181,7 +181,7 @@ def test_killed_at_every_step_of_giving_up(fate: str) -> None:
 
 
 def test_killed_at_every_step_of_a_replay() -> None:
-    def buried() -> World:
+    def given_up() -> World:
         world = World(lambda _who, before: FAILED if before < 2 else OK)
         world.live(tell)
         world.clock.now += 97 * 3600
@@ -193,9 +193,9 @@ def test_killed_at_every_step_of_a_replay() -> None:
     def replay(node: Node) -> None:
         node.dead.replay(letter, lambda _raw: None)
 
-    total = len(steps_of(buried(), replay))
+    total = len(steps_of(given_up(), replay))
     for number in range(total):
-        world = buried()
+        world = given_up()
         assert not world.live(replay, number)
         if f"dead/{letter}.json" in world.store.objects:
             world.live(replay)
@@ -258,7 +258,7 @@ def test_a_worker_that_wakes_up_after_its_lease_changes_nothing_that_was_decided
 
 
 def test_a_woken_worker_and_the_one_that_took_over_make_no_third_attempt() -> None:
-    """The worker wakes up and writes its receipt between the other's verdict that it was lost and the next attempt."""
+    """The worker wakes up and writes its receipt between the other's result that it was lost and the next attempt."""
     world = World()
     woken: list[bool] = []
 

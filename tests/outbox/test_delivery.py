@@ -17,7 +17,7 @@ from tests.fakes.node import START, World, document, reader, subscriber
 from tests.fakes.receivers import FAILED, GONE, OK
 
 
-def test_everybody_is_told_once_and_nothing_stays_owed() -> None:
+def test_everybody_is_told_once_and_nothing_stays_enqueued() -> None:
     world = World(reader(subscriber("a"), subscriber("b", payload="full")))
 
     assert world.tell() == {"a": "delivered", "b": "delivered"}
@@ -140,7 +140,7 @@ def test_a_410_switches_off_until_the_url_changes() -> None:
     assert world.waiting == []
 
 
-def test_what_was_owed_to_a_subscriber_switched_off_since_is_a_dead_letter_and_a_replay_tries_again() -> None:
+def test_what_was_waiting_for_a_subscriber_switched_off_since_is_a_dead_letter_and_a_replay_tries_again() -> None:
     answers = [FAILED, GONE, OK, OK]
     world = World(reader(subscriber("a")), lambda _who, before: answers[before])
     assert world.tell("job1") == {"a": "waiting"}
@@ -167,7 +167,7 @@ def test_removing_or_disabling_takes_effect_before_the_next_attempt(after: tuple
     assert world.waiting == []
 
 
-def test_a_broken_subscriber_is_owed_and_served_once_it_is_repaired_while_others_are_served_at_once() -> None:
+def test_a_broken_subscriber_waits_and_is_served_once_it_is_repaired_while_others_are_served_at_once() -> None:
     bad, nameless = Broken("bad", "url is missing"), Broken("#3", "is no JSON object")
     current = [reader(bad, subscriber("good"), nameless)]
     world = World(lambda: current[0]())  # noqa: PLW0108 - another one by the time of the sweep
@@ -321,7 +321,7 @@ def test_what_waits_behind_an_open_breaker_for_96_hours_is_dead_with_that_reason
     assert "kept failing for the 96 h" in last["reason"]
 
 
-def test_a_redelivery_is_one_round_per_request_with_the_same_id_and_body() -> None:
+def test_a_redelivery_is_one_series_per_request_with_the_same_id_and_body() -> None:
     world = World(reader(subscriber("a"), subscriber("b")))
     world.tell()
     assert world.one.redeliver("job1", "a", "req-1") == {"a": "delivered"}

@@ -92,7 +92,7 @@ def test_workers_whose_clocks_disagree_do_not_take_back_each_others_probes() -> 
     assert probes <= 2 * (3600 // WINDOW + 1)
 
 
-def test_a_delivery_has_its_whole_schedule_however_late_it_was_owed() -> None:
+def test_a_delivery_has_its_whole_schedule_however_late_it_was_enqueued() -> None:
     broken = [True]
 
     def read() -> Subscribers:
@@ -145,14 +145,14 @@ def test_a_redelivery_that_came_before_its_notification_stands_for_it_even_after
     assert len(world.receivers.arrived) == 1
 
 
-def test_a_disabled_subscriber_is_owed_nothing_even_if_it_is_malformed() -> None:
+def test_nothing_is_enqueued_for_a_disabled_subscriber_even_if_it_is_malformed() -> None:
     entry = {"id": "a", "url": "https://a.example.com/", "secrets": ["env:SUBSCRIBER_GONE"], "enabled": False}
     found = read_subscribers(orjson.dumps({"version": 1, "subscribers": [entry]}), {}, lambda _url: None)
     assert [(each.id, each.enabled) for each in found.broken] == [("a", False)]
     world = World(lambda: found)
     assert world.tell() == {}
-    owed_before = World(lambda: Subscribers((), (Broken("a", "was well-formed"),)))
-    assert owed_before.tell() == {"a": "waiting"}
+    enqueued_before = World(lambda: Subscribers((), (Broken("a", "was well-formed"),)))
+    assert enqueued_before.tell() == {"a": "waiting"}
 
 
 def test_a_replayed_job_that_dies_before_its_letter_is_gone_leaves_a_letter_of_its_own() -> None:

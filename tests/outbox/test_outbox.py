@@ -38,13 +38,13 @@ tasks = st.builds(
 
 
 @given(tasks)
-def test_an_entry_is_its_key(task: Task) -> None:
+def test_a_task_is_its_key(task: Task) -> None:
     assert parse_key(task.key) == task
     assert len(task.key.encode()) < 255
 
 
 @given(tasks, tasks)
-def test_entries_sort_by_due_time(one: Task, other: Task) -> None:
+def test_tasks_sort_by_due_time(one: Task, other: Task) -> None:
     if one.due < other.due:
         assert one.key < other.key
 
@@ -61,7 +61,7 @@ def test_entries_sort_by_due_time(one: Task, other: Task) -> None:
         "outbox/0000000000001/delivery~j~succeeded~cms~0~\u0660\u0661~9",
     ],
 )
-def test_what_somebody_else_put_into_the_outbox_is_no_entry(key: str) -> None:
+def test_what_somebody_else_put_into_the_outbox_is_no_task(key: str) -> None:
     assert parse_key(key) is None
 
 

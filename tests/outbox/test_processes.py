@@ -78,4 +78,4 @@ def test_fifty_concurrent_duplicates_in_eight_processes_tell_each_subscriber_onc
     assert Counter(states)["delivered"] == 2
     assert set(states) <= {"delivered", "duplicate"}
     left = [path for path in tmp_path.glob("outbox/**/*") if path.is_file()]
-    assert len(left) <= 3, "what duplicates left behind is the same entry"
+    assert len(left) <= 3, "what duplicates left behind is the same task"

@@ -168,7 +168,7 @@ def test_no_schedule_loses_anything_and_only_a_crash_before_our_receipt_repeats(
         world = simulate(seed)
         for who in ("a", "b"):
             accepted = [body for to, _, body in world.receivers.accepted if to == who]
-            buried = world.store.under(f"dead/deliveries/job1~succeeded~{who}")
-            assert accepted or buried, f"seed {seed}: {who} was lost"
+            given_up = world.store.under(f"dead/deliveries/job1~succeeded~{who}")
+            assert accepted or given_up, f"seed {seed}: {who} was lost"
             assert len(accepted) <= 1 + world.excused[who], f"seed {seed}: {who} heard it {len(accepted)} times"
             assert len(set(accepted)) <= 1, f"seed {seed}: a repeat differs"

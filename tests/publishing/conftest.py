@@ -19,6 +19,6 @@ DOCUMENTED = Path("local/recorded/documented.json").read_bytes()
 
 @pytest.fixture
 def relay(tmp_path: Path) -> Iterator[System]:
-    """A pipeline whose MPS knows the documented job."""
+    """A system whose MPS knows the documented job."""
     with system(tmp_path, {JOB: DOCUMENTED}, allow=ALLOW) as built:
         yield built

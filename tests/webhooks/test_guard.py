@@ -348,10 +348,10 @@ RANGES_V4 += ["192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/3"]
 def test_every_ipv4_address_is_judged_alike_in_each_form(number: int) -> None:
     address = IPv4Address(number)
     mapped = IPv6Address(0xFFFF_0000_0000 | number)
-    verdicts = {refused(f"https://{address}/"), refused(f"https://[{mapped}]/")}
-    assert len(verdicts) == 1
+    answers = {refused(f"https://{address}/"), refused(f"https://[{mapped}]/")}
+    assert len(answers) == 1
     if any(address in network for network in networks(*RANGES_V4)) or not address.is_global:
-        assert verdicts == {True}
+        assert answers == {True}
 
 
 @given(st.integers(0, 2**128 - 1) | st.integers(0x2000 << 112, (0x4000 << 112) - 1))
