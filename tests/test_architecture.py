@@ -12,7 +12,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 ANSWERS = re.findall(r"^\| ([^|]+) \| `([^`]+)` \| `([^`]+)` \|$", PAGE, re.MULTILINE)
-GROUND = {"jobs", "settings", "credentials", "logs", "errors"}
+TOGETHER = {  # what the picture shows as one
+    **dict.fromkeys(("jobs", "settings", "credentials", "logs", "errors", "shared"), "ground"),
+    **dict.fromkeys(("retrying", "refusals"), "service_calls"),
+}
 
 
 @pytest.mark.parametrize(("what", "path", "text"), ANSWERS, ids=[what for what, _, _ in ANSWERS])
@@ -49,10 +52,8 @@ def sources() -> Iterator[Path]:
 
 def room(module: str) -> str:
     """Return the room of a module: what lies in shared/ has rooms of its own."""
-    parts = module.split(".")
-    if parts[0] != "shared":
-        return parts[0]
-    return "ground" if len(parts) == 1 or parts[1] in GROUND else parts[1]
+    name = module.removeprefix("shared.").partition(".")[0]
+    return TOGETHER.get(name, name)
 
 
 def imported(path: Path) -> Iterator[tuple[str, str]]:
