@@ -58,7 +58,7 @@ class Word(str, Enum):
     WAITING = "waiting"
 
 
-_TOLD = {
+_DELIVERY_WORDS = {
     State.RETRY: Word.WAITING,
     State.SUSPENDED: Word.WAITING,
     State.OUT_OF_TIME: Word.WAITING,
@@ -77,7 +77,7 @@ class JobSource(Protocol):
 
 
 class Announces(Protocol):
-    """Who has subscribers told; ``shared.webhooks.announcer``."""
+    """Who announces events; ``shared.webhooks.announcer``."""
 
     def announce(self, job_id: str, status: JobStatus, summary: bytes, series: str) -> Announcement:
         """Return what is to be done so that everybody hears of it."""
@@ -236,7 +236,7 @@ class Publisher:
         if outcome.error is not None or word is Word.DEFERRED:
             reason = outcome.record.error or f"job {job_id} is left to the next sweep"
             raise outcome.error or RetryableError(reason, jobId=job_id)
-        told = [_told(each) for each in results if each[0].kind is TaskKind.DELIVERY]
+        told = [_delivery_result(each) for each in results if each[0].kind is TaskKind.DELIVERY]
         if outcome.state is State.ALREADY_ENDED:
             told = [{"subscriber": name, "state": Word.DUPLICATE} for name in detail.get("subscribers", ())]
         elif any(each.kind is TaskKind.FAN_OUT for each in outcome.next_tasks):
@@ -246,7 +246,7 @@ class Publisher:
 
     def redeliver(self, task: Task, seconds: float = 60.0) -> dict[str, str]:
         """Make a delivery now; see ``Announcer.redelivery``."""
-        return {"jobId": task.job_id, **_told(self._now(task, seconds)[0])}
+        return {"jobId": task.job_id, **_delivery_result(self._now(task, seconds)[0])}
 
     def task(self, job_id: str, series: str = FIRST, reported_status: str = "") -> Task:
         """Return the publication of a job as a task that is due now."""
@@ -336,17 +336,19 @@ def _word(outcome: Outcome, results: Iterable[Result]) -> Word:
     """Return the word for what became of a publication."""
     if outcome.state in {State.DEAD, State.REFUSED}:
         return Word.DEAD
-    if _TOLD.get(outcome.state) is Word.WAITING:
+    if _DELIVERY_WORDS.get(outcome.state) is Word.WAITING:
         return Word.DEFERRED
     status = outcome.record.detail.get("jobStatus")
     if status is not None and not JobStatus(status).is_final:
         return Word.PROGRESS
     told = (each for task, each in results if task in outcome.next_tasks)
-    news = outcome.record.detail.get("fresh") or any(_TOLD.get(each.state) is not Word.DUPLICATE for each in told)
+    news = outcome.record.detail.get("fresh") or any(
+        _DELIVERY_WORDS.get(each.state) is not Word.DUPLICATE for each in told
+    )
     return Word.PUBLISHED if outcome.state is State.SETTLED and news else Word.DUPLICATE
 
 
-def _told(result: Result) -> dict[str, str]:
+def _delivery_result(result: Result) -> dict[str, str]:
     task, outcome = result
-    told = {"subscriber": task.subscriber, "state": _TOLD.get(outcome.state, outcome.state)}
+    told = {"subscriber": task.subscriber, "state": _DELIVERY_WORDS.get(outcome.state, outcome.state)}
     return told | ({"detail": outcome.record.error} if outcome.record.error else {})

@@ -45,7 +45,7 @@ _STRIPPED = ("messagebody", "message", "data", "requestpayload", "body")
 
 @dataclass(frozen=True, slots=True)
 class JobChanged:
-    """MPS says a smart-tagging job changed state; ``state`` is a hint and may be empty."""
+    """MPS says a smart-tagging job changed state; ``state`` is the status it reports, and may be empty."""
 
     job_id: str
     state: str
@@ -72,7 +72,7 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """The timer asks for what the outbox owes; both texts are the platform's."""
+    """The timer asks for a sweep of the outbox; both texts are the platform's."""
 
     trigger_time: str
     trigger_name: str

@@ -80,6 +80,7 @@ class DeadLetters:
         if letter["kind"] == TaskKind.DELIVERY:
             return Task(TaskKind.DELIVERY, letter["jobId"], event, letter["subscriber"], again, now, now)
         series = letter.get("series", FIRST)
+        # "round" is what the version before called the series
         redelivered = str(letter.get("round", series)).startswith("r")
         return Task(
             TaskKind.PUBLISH, letter["jobId"], event, "", again if redelivered else next_series(series), now, now
@@ -88,4 +89,4 @@ class DeadLetters:
 
 def next_series(series: str) -> str:
     """Return the series after one that was given up."""
-    return str(int(series) + 1) if series.isdigit() and series != FIRST and len(series) < 16 else "2"  # noqa: PLR2004 - a nonce has 16
+    return str(int(series) + 1) if series.isdigit() and series != FIRST and len(series) < 16 else "2"  # noqa: PLR2004 - a series of the version before has 16

@@ -20,7 +20,7 @@ _KEY = re.compile(
     r"(?P<due>[0-9]{13})/(?P<kind>[a-z]+)~(?P<job_id>[^~]*)~(?P<event>[A-Za-z]*)~(?P<subscriber>[A-Za-z0-9_-]{0,64})"
     r"~(?P<series>r?[0-9a-f]{1,16})~(?P<attempt>[0-9]{2,3})~(?P<enqueued_at>[0-9]{1,16})"
 )
-_NONCE = re.compile(r"(?!r)[0-9a-f]{16}")  # the series of a publication, before there was one for a job
+_OLD_SERIES = re.compile(r"(?!r)[0-9a-f]{16}")  # of one publication, in the version before
 
 
 class TaskKind(str, Enum):
@@ -67,7 +67,7 @@ class Task:
             return f"{deliveries(self.job_id)}{self.event}/to/{self.subscriber}/{self.series}/"
         if self.kind is TaskKind.FAN_OUT:
             return f"{deliveries(self.job_id)}{self.event}/all/{self.series}/"
-        if _NONCE.fullmatch(self.series):
+        if _OLD_SERIES.fullmatch(self.series):
             return f"jobs/{self.job_id}/owed/{self.event or 'any'}/{self.series}/"
         progress = {JobStatus.SUBMITTED.value, JobStatus.PROCESSING.value}
         return f"{deliveries(self.job_id)}publish/{self.event if self.event in progress else 'final'}/{self.series}/"

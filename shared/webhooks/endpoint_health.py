@@ -30,7 +30,7 @@ TRIPS_AT = 10  # fresh events that failed in a row
 FRESH = 60  # seconds
 TRIAL = 15  # seconds in which an open breaker lets one fresh event through
 WINDOW = 300  # seconds in which it lets one other through
-_ENOUGH = 8  # others that failed in a row; the rest is left to the next run
+_ENOUGH = 5  # others that failed in a row; the rest is left to the next run
 
 
 @dataclass

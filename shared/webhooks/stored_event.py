@@ -62,7 +62,7 @@ class StoredEvent:
         """
         loaded = orjson.loads(summary)
         body = payload.make_event(self.job_id, self.name, iso(now), loaded, output_url)
-        fixed: dict[str, Any] = {"at": now, "round": series, "body": body}
+        fixed: dict[str, Any] = {"at": now, "round": series, "body": body}  # as the version before called it
         if not status.is_final:
             fixed["summary"] = loaded  # nothing else keeps it
         fresh = self._store.create(self._key, orjson.dumps(fixed, option=orjson.OPT_SORT_KEYS))
