@@ -16,7 +16,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, multiple, rule, r
 
 from local.cloud.accounts import ROLE
 from local.cloud.oss import BUCKET, REGION, OssStandIn
-from shared.errors import BadInput, ObjectNotFound
+from shared.errors import ObjectNotFound, PermanentError
 from shared.storage import ObjectStore
 from shared.storage.directory import DirectoryStore
 from shared.storage.oss import OssStore
@@ -47,7 +47,7 @@ ODD = st.sampled_from(
         "e\u0301",  # the same to a reader, another key
         "\uff21/\U0001f600",  # in UTF-16 these sort the other way round
         "文" * 80,
-        "/".join(["k" * 200] * 5) + "/" + "k" * 18,  # 1,023 bytes
+        "/".join(["k" * 200] * 5),  # 1,004 bytes, and with the prefix on OSS no more than it takes
     ]
 )
 KEYS = st.one_of(PLAIN, PLAIN, ODD)
@@ -149,7 +149,7 @@ class StoreUse(RuleBasedStateMachine):
         beside = self.model.keys() - {key}
         if self.nested or not any(f"{one}/".startswith(f"{key}/") or key.startswith(f"{one}/") for one in beside):
             return False
-        with pytest.raises(BadInput):
+        with pytest.raises(PermanentError):
             write()
         return True
 
@@ -189,4 +189,5 @@ def test_the_directory_store(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not SOAK, reason="it makes thousands of HTTP requests; make soak runs it")
 def test_the_oss_store(oss: OssStandIn) -> None:
-    use("oss", lambda name: OssStore(BUCKET, f"under/{name}", REGION, oss.url, lambda: ROLE, limits=QUICK))
+    """Its stand-in keeps files, so that what lies under another key is refused; OSS itself would take it."""
+    use("oss", lambda name: OssStore(BUCKET, f"u/{name}", REGION, oss.url, lambda: ROLE, limits=QUICK), nested=False)
