@@ -109,8 +109,13 @@ def parse_key(key: str) -> Task | None:
     match = _KEY.fullmatch(key.removeprefix(OUTBOX))
     if match is None or not is_job_id(match["job_id"]) or match["kind"] not in set(TaskKind):
         return None
+    kind = TaskKind(match["kind"])
+    if (kind is not TaskKind.PUBLISH and not match["event"]) or (kind is TaskKind.DELIVERY) != bool(
+        match["subscriber"]
+    ):
+        return None
     return Task(
-        kind=TaskKind(match["kind"]),
+        kind=kind,
         job_id=match["job_id"],
         event=match["event"],
         subscriber=match["subscriber"],

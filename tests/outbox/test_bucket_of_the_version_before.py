@@ -235,6 +235,8 @@ FOREIGN = [
     "outbox/0000000000001/delivery~never~~a~0~01~1790000000000",
     "outbox/0000000000001/delivery~never~succeeded~~0~01~1790000000000",
     "outbox/0000000000001/fanout~never~~~ffff~00~0",
+    "outbox/0000000000001/fanout~never~succeeded~a~0~999~1790000000000",
+    "outbox/0000000000001/publish~never~Success~a~9999999999999999~999~0",
 ]
 # They read as tasks, and can lead to nothing.
 PLANTED = [
@@ -244,9 +246,7 @@ PLANTED = [
     "outbox/0000000000001/delivery~never~succeeded~a~r0~00~1790000000000",
     "outbox/0000000000001/delivery~never~succeeded~a~0~999~1790000000000",
     "outbox/0000000000001/fanout~never~NoSuchEvent~~0~01~1790000000000",
-    "outbox/0000000000001/fanout~never~succeeded~a~0~999~1790000000000",
     "outbox/0000000000001/publish~never~NoSuchStatus~~0~01~1790000000000",
-    "outbox/0000000000001/publish~never~Success~a~9999999999999999~999~0",
 ]
 
 

@@ -24,12 +24,15 @@ from tests.fakes.node import START, Clock
 
 ids = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 times = st.integers(10**12, 10**13 - 1)
+events = st.sampled_from(["succeeded", "failed"])
+kinds = st.one_of(
+    st.tuples(st.just(TaskKind.PUBLISH), ids, st.sampled_from(["Success", ""]), st.just("")),
+    st.tuples(st.just(TaskKind.FAN_OUT), ids, events, st.just("")),
+    st.tuples(st.just(TaskKind.DELIVERY), ids, events, ids),
+)
 tasks = st.builds(
-    Task,
-    st.sampled_from(list(TaskKind)),
-    ids,
-    st.sampled_from(["succeeded", "failed", ""]),
-    ids,
+    lambda what, *rest: Task(*what, *rest),
+    kinds,
     st.sampled_from(["0", "2", redelivery_id("req")]),
     times,
     times,
@@ -56,6 +59,9 @@ def test_tasks_sort_by_due_time(one: Task, other: Task) -> None:
         "outbox/123/x",
         "outbox/0000000000001/a~b~c~d~e~x~1",
         "outbox/0000000000001/delivery~j~succeeded~cms~0~01~+9",
+        "outbox/0000000000001/delivery~j~succeeded~~0~01~1790000000000",
+        "outbox/0000000000001/delivery~j~~cms~0~01~1790000000000",
+        "outbox/0000000000001/fanout~j~~~0~01~1790000000000",
         "outbox/+000000000001/delivery~j~succeeded~cms~0~01~9",
         "outbox/0000000000001/delivery~../j~succeeded~cms~0~01~9",
         "outbox/0000000000001/delivery~j~succeeded~cms~0~\u0660\u0661~9",
