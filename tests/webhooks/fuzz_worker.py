@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
-import resource
 import ssl
 import sys
 import threading
@@ -17,6 +16,7 @@ from typing import get_args
 from shared.webhooks.address_guard import AddressGuard
 from shared.webhooks.sender import AttemptKind, Sender
 from shared.webhooks.subscribers import Subscriber
+from tests.memory import peak
 from tests.webhooks.grammar import speak
 from tests.webhooks.net import LOOPBACK, SECRET, Lead
 
@@ -73,15 +73,10 @@ def main(port: str, first: str, last: str, authority: str) -> None:
             faults += [fault] if fault else []
             longest = max(longest, seconds)
             if done == len(seeds) // 10:
-                early = _peak()
+                early = peak()
     print(
-        json.dumps({"attempts": len(seeds), "faults": faults[:10], "longest": longest, "early": early, "peak": _peak()})
+        json.dumps({"attempts": len(seeds), "faults": faults[:10], "longest": longest, "early": early, "peak": peak()})
     )
-
-
-def _peak() -> int:
-    """Return the most memory that was in use so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 if __name__ == "__main__":
