@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
@@ -10,7 +11,8 @@ from typing import Any
 import orjson
 
 from shared.errors import ObjectNotFound
-from shared.outbox.records import Record, iso
+from shared.logs import log_error
+from shared.outbox.records import NewerRecord, Record, iso
 from shared.outbox.task import FIRST, deliveries
 from shared.storage import ObjectStore
 from shared.webhooks import payload
@@ -64,7 +66,7 @@ def deliveries_of(store: ObjectStore, job_id: str) -> list[dict[str, Any]]:
     claims: dict[_Name, int] = {}
     made: dict[_Name, list[Record]] = {}
     for key in keys:
-        if match := _ENQUEUED.fullmatch(key, len(prefix)):
+        if (match := _ENQUEUED.fullmatch(key, len(prefix))) and key in records:
             detail, at = records[key].detail, records[key].at or ""
             event = detail.get("event") or key[len(prefix) :].partition("/")[0]
             for subscriber in detail.get("subscribers", ()):
@@ -78,9 +80,15 @@ def deliveries_of(store: ObjectStore, job_id: str) -> list[dict[str, Any]]:
 
 
 def _read(store: ObjectStore, keys: list[str]) -> dict[str, Record]:
+    """Read the records side by side; those of a newer version are left out."""
+    records: dict[str, Record] = {}
     with ThreadPoolExecutor(_READERS) as pool:
-        bodies = pool.map(store.get, keys)
-        return {key: Record.from_json(orjson.loads(body)) for key, body in zip(keys, bodies, strict=True)}
+        for key, body in zip(keys, pool.map(store.get, keys), strict=True):
+            try:
+                records[key] = Record.from_json(orjson.loads(body))
+            except NewerRecord as error:
+                log_error("history.record.left_out", error, level=logging.WARNING, key=key)
+    return records
 
 
 def _shown(job_id: str, name: _Name, made: list[Record], claims: int, enqueued_at: str | None) -> dict[str, Any]:

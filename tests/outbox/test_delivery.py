@@ -527,3 +527,11 @@ def test_a_sweep_begins_nothing_that_could_outlast_its_time() -> None:
     assert report == {"delivered": 2, "out_of_time": 1}
     assert world.clock.now - began <= 40
     assert len(world.waiting) == 1
+
+
+def test_a_record_of_a_newer_version_hides_no_other_delivery() -> None:
+    world = World(reader(subscriber("a"), subscriber("b")))
+    world.tell()
+    world.store.put("jobs/job1/deliveries/succeeded/to/a/0/receipt.json", b'{"version":3,"state":"delivered"}')
+    states = {each["subscriber"]: each["state"] for each in world.one.state("job1")}
+    assert states == {"a": "sending", "b": "delivered"}
