@@ -27,12 +27,13 @@ from shared.errors import (
 )
 from shared.jobs import ARTIFACTS, MANIFEST, RESPONSE, SUMMARY, JobStatus, artifact_key
 from shared.logs import log, log_error
-from shared.outbox.dead_letters import DeadLetters, next_series
+from shared.outbox.dead_letters import DeadLetters, is_later, next_series
 from shared.outbox.outbox import Handler
 from shared.outbox.outcome import Outcome, State
 from shared.outbox.records import Record, iso
 from shared.outbox.task import FIRST, Task, TaskKind, redelivery_id
 from shared.outbox.worker import NotEnqueued, Result, Worker
+from shared.revisions import is_improvable, look_again
 from shared.storage import ObjectStore
 from shared.triggers import JobChanged, Message, Poison, Publish, Sweep
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from shared.webhooks.announcer import Announcement
 
 Report = dict[str, str]  # of one message, as the callback answers it
+REFRESH = "Refresh"  # reported where somebody asks whether there is a better answer by now
 _UNKNOWN = "Unknown"  # reported where a notification names no status that we know
 
 
@@ -79,7 +81,7 @@ class JobSource(Protocol):
 class Announces(Protocol):
     """Who announces events; ``shared.webhooks.announcer``."""
 
-    def announce(self, job_id: str, status: JobStatus, summary: bytes, series: str) -> Announcement:
+    def announce(self, job_id: str, status: JobStatus, summary: bytes, series: str, revision: str = "") -> Announcement:
         """Return what is to be done so that everybody hears of it."""
         ...
 
@@ -112,17 +114,18 @@ class PublishHandler(Handler):
         except (BadInput, ResponseTooLarge) as error:
             return Outcome.failed(error, State.DEAD)
         except JobNotFound as error:
-            if task.event:  # MPS itself spoke of the job a moment ago
+            if task.event not in {"", REFRESH}:  # MPS itself spoke of the job a moment ago
                 raise
             return Outcome.failed(error, State.REFUSED)
 
     def restart(self, task: Task, receipt: Record) -> tuple[Task, ...]:
-        """Begin the next publication of a job that was given up or lost its artifacts before it was asked for."""
+        """Begin the next publication of a job that was given up, lost its artifacts, or may be answered better now."""
         if task.redelivery_id is not None:
             return ()
-        again = receipt.state == State.REFUSED.value
-        again = again or (receipt.state == State.DEAD.value and iso(task.enqueued_at) > (receipt.at or ""))
-        if not again and not task.event and "artifacts" in receipt.detail:
+        later, detail = iso(task.enqueued_at) > (receipt.at or ""), receipt.detail
+        again = receipt.state == State.REFUSED.value or (later and receipt.state == State.DEAD.value)
+        again = again or (later and bool(task.event) and bool(detail.get("improvable")))
+        if not again and not task.event and "artifacts" in detail:
             again = self.store.head(artifact_key(task.job_id, MANIFEST)) is None
         return (replace(task, series=next_series(task.series), due=task.enqueued_at, attempt=1),) if again else ()
 
@@ -131,24 +134,34 @@ class PublishHandler(Handler):
         from shared.smarttag import analyse
 
         response, fresh = self._response(task)
+        revision = ""
+        if not fresh and is_later(task.series) and (better := self._look_again(task, response)) is not None:
+            response, fresh, revision = better, True, task.series
         analysis = analyse(response, task.job_id)
         status = JobStatus(analysis.summary.status)
         if not status.is_final:
             return self._progress(task, status, analysis.summary)
-        if fresh and not self.store.create(where := artifact_key(task.job_id, RESPONSE), response):
+        where = artifact_key(task.job_id, RESPONSE)
+        if revision:
+            self.store.put(where, response)
+        elif fresh and not self.store.create(where, response):
             response, fresh = self.store.get(where), False
             analysis = analyse(response, task.job_id)
             status = JobStatus(analysis.summary.status)
         summary, names = store_artifacts(self.store, response, analysis, anew=fresh)
-        warnings = len(analysis.summary.warnings)
-        return self.announce(task, status, summary, {"artifacts": names, "fresh": fresh, "warnings": warnings})
+        detail: dict[str, Any] = {"artifacts": names, "fresh": fresh, "warnings": len(analysis.summary.warnings)}
+        if is_improvable(analysis.summary):
+            detail["improvable"] = True
+        return self.announce(task, status, summary, detail, revision)
 
-    def announce(self, task: Task, status: JobStatus, summary: bytes, detail: dict[str, Any]) -> Outcome:
+    def announce(
+        self, task: Task, status: JobStatus, summary: bytes, detail: dict[str, Any], revision: str = ""
+    ) -> Outcome:
         """Return the end of a publication, with the deliveries that follow from it; ``detail`` is for the receipt."""
         detail["jobStatus"] = status.value
         tasks: tuple[Task, ...] = ()
         if self.announcer is not None:
-            told = self.announcer.announce(task.job_id, status, summary, task.series)
+            told = self.announcer.announce(task.job_id, status, summary, task.series, revision)
             tasks, detail = told.tasks, detail | {"fresh": told.fresh, "event": told.event, "series": told.series}
             detail["subscribers"] = [each.subscriber for each in tasks if each.subscriber]
         log("job.published", jobId=task.job_id, status=status.value, warnings=detail.get("warnings"))
@@ -164,8 +177,14 @@ class PublishHandler(Handler):
                 return self.store.get(artifact_key(task.job_id, RESPONSE)), False
         return self.source.query(task.job_id, self.query_seconds), True
 
+    def _look_again(self, task: Task, stored: bytes) -> bytes | None:
+        def query() -> bytes:
+            return self.source.query(task.job_id, self.query_seconds)
+
+        return look_again(self.store, task.job_id, task.series, stored, query)
+
     def _progress(self, task: Task, status: JobStatus, summary: Summary) -> Outcome:
-        if task.event not in {"", JobStatus.SUBMITTED.value, JobStatus.PROCESSING.value}:
+        if task.event not in {"", REFRESH, JobStatus.SUBMITTED.value, JobStatus.PROCESSING.value}:
             raise JobNotReady(
                 f"the notification says job {task.job_id} is {task.event}, QuerySmarttagJob still says {status.value}",
                 jobId=task.job_id,
@@ -217,8 +236,10 @@ class Publisher:
             raise Deferred(reports, next(iter(errors.values())))
         return reports
 
-    def publish(self, job_id: str, *, redeliver: bool, request_id: str, seconds: float = 60.0) -> dict[str, Any]:
-        """Publish one job now; ``redeliver`` sends again what was delivered before.
+    def publish(
+        self, job_id: str, *, redeliver: bool, request_id: str, refresh: bool = False, seconds: float = 60.0
+    ) -> dict[str, Any]:
+        """Publish one job now; ``redeliver`` sends again what was delivered before, ``refresh`` asks MPS again.
 
         Returns:
             ``{"jobId", "outcome", "status", "artifacts": [...], "told": [{"subscriber", "state", "detail"?}]}``;
@@ -227,7 +248,8 @@ class Publisher:
         Raises:
             RelayError: what it failed with. Unless that is permanent the next sweeps go on trying.
         """
-        task = self.task(job_id, redelivery_id(request_id) if redeliver else FIRST)
+        series = redelivery_id(request_id) if redeliver else FIRST
+        task = self.task(job_id, series, REFRESH if refresh else "")
         results = self._now(task, seconds)
         outcome = _publication(task, results)
         if outcome.state is State.CLAIMED_ELSEWHERE:
@@ -261,7 +283,7 @@ class Publisher:
             case Publish(redeliver=True):
                 return self.task(message.job_id, redelivery_id(message.request_id or request_id))
             case Publish():
-                return self.task(message.job_id)
+                return self.task(message.job_id, FIRST, REFRESH if message.refresh else "")
         return None
 
     def _now(self, task: Task, seconds: float) -> Sequence[Result]:

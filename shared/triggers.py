@@ -56,7 +56,7 @@ class JobChanged:
 class Publish:
     """Our own command. The same ``request_id`` names the same redelivery, however often the command arrives.
 
-    ``refresh`` asks MPS again, whatever is stored.
+    ``refresh`` asks MPS again whether it has a better answer than what is stored.
     """
 
     job_id: str

@@ -79,13 +79,13 @@ class Relay:
         """Handle one trigger event within a function that may run for ``seconds``; see ``Publisher.receive``."""
         return self.publisher.receive(parse(event), request_id=request_id, seconds=seconds * _SHARE)
 
-    def publish(self, job_id: str, *, redeliver: bool, request_id: str) -> dict[str, Any]:
+    def publish(self, job_id: str, *, redeliver: bool, refresh: bool, request_id: str) -> dict[str, Any]:
         """Publish one job now, or hand it to the event function; see ``Publisher.publish``."""
         target = self.settings.handoff
         if target is None:
-            return self.publisher.publish(job_id, redeliver=redeliver, request_id=request_id)
+            return self.publisher.publish(job_id, redeliver=redeliver, refresh=refresh, request_id=request_id)
         name = sha256(request_id.encode()).hexdigest()[:32]
-        event = Publish(job_id, redeliver=redeliver, request_id=name).to_event()
+        event = Publish(job_id, redeliver=redeliver, request_id=name, refresh=refresh).to_event()
         self.invoker.hand_off(target, event, f"publish-{job_id}-{name[:16]}")
         return {"jobId": job_id, "outcome": Word.ACCEPTED}
 

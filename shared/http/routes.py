@@ -101,8 +101,9 @@ class RequestContext:
             raise Problem(MALFORMED, "The body must be JSON in UTF-8, nested less than 1,000 levels deep.") from None
         if not isinstance(found, dict) or not found.keys() <= set(allowed):
             raise Problem(MALFORMED, f"The body must be a JSON object with these members only: {', '.join(allowed)}.")
-        if not isinstance(found.get("redeliver", False), bool):
-            raise Problem(MALFORMED, 'Send "redeliver" as true or false, or leave it out.')
+        for name in ("redeliver", "refresh"):
+            if not isinstance(found.get(name, False), bool):
+                raise Problem(MALFORMED, f'Send "{name}" as true or false, or leave it out.')
         return found
 
     def json(self, value: object, status: int = 200, **headers: str) -> Response:
@@ -151,8 +152,9 @@ def get_artifact(context: RequestContext) -> Response:
 
 def publish(context: RequestContext) -> Response:
     """Publish one job here, or hand it off."""
-    job_id, redeliver = context.job_id, context.body("redeliver").get("redeliver", False)
-    done = context.service.publish(job_id, redeliver=redeliver, request_id=context.redelivery_id)
+    job_id, body = context.job_id, context.body("redeliver", "refresh")
+    redeliver, refresh = body.get("redeliver", False), body.get("refresh", False)
+    done = context.service.publish(job_id, redeliver=redeliver, refresh=refresh, request_id=context.redelivery_id)
     if done["outcome"] == Word.ACCEPTED:
         return context.json(done, 202, location=f"/jobs/{job_id}", retry_after=str(POLL_SECONDS))
     return context.json(done)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 class Service(Protocol):
     """The use cases behind the routes. Methods are called from several threads at once and raise ``RelayError``."""
 
-    def publish(self, job_id: str, *, redeliver: bool, request_id: str) -> dict[str, Any]:
+    def publish(self, job_id: str, *, redeliver: bool, refresh: bool, request_id: str) -> dict[str, Any]:
         """Publish now: ``{"jobId", "outcome", "status", "artifacts": [...], "told": [...]}``.
 
         Where somebody else does it, all that is said is the outcome ``accepted``. ``request_id`` names the redelivery

@@ -87,6 +87,11 @@ class DeadLetters:
         )
 
 
+def is_later(series: str) -> bool:
+    """Say whether this is a publication after another of the same job; a series of the version before has 16 digits."""
+    return series.isdigit() and series != FIRST and len(series) < 16  # noqa: PLR2004 - said above
+
+
 def next_series(series: str) -> str:
-    """Return the series after one that was given up."""
-    return str(int(series) + 1) if series.isdigit() and series != FIRST and len(series) < 16 else "2"  # noqa: PLR2004 - a series of the version before has 16
+    """Return the series of the publication after this one."""
+    return str(int(series) + 1) if is_later(series) else "2"

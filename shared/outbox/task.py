@@ -17,7 +17,7 @@ OUTBOX = "outbox/"
 DEAD = "dead/"
 FIRST = "0"  # the series of what a notification asked for
 _KEY = re.compile(
-    r"(?P<due>[0-9]{13})/(?P<kind>[a-z]+)~(?P<job_id>[^~]*)~(?P<event>[A-Za-z]*)~(?P<subscriber>[A-Za-z0-9_-]{0,64})"
+    r"(?P<due>[0-9]{13})/(?P<kind>[a-z]+)~(?P<job_id>[^~]*)~(?P<event>[A-Za-z]*(?:-[0-9]{1,15})?)~(?P<subscriber>[A-Za-z0-9_-]{0,64})"
     r"~(?P<series>r?[0-9a-f]{1,16})~(?P<attempt>[0-9]{2,3})~(?P<enqueued_at>[0-9]{1,16})"
 )
 _OLD_SERIES = re.compile(r"(?!r)[0-9a-f]{16}")  # of one publication, in the version before

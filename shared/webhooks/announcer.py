@@ -43,15 +43,16 @@ class Announcer:
     output_url: str
     clock: Callable[[], float]
 
-    def announce(self, job_id: str, status: JobStatus, summary: bytes, series: str) -> Announcement:
+    def announce(self, job_id: str, status: JobStatus, summary: bytes, series: str, revision: str = "") -> Announcement:
         """Fix the event and return the deliveries; a fan-out of its own where subscribers.json cannot be read now.
 
-        What was told first of an event is told to everybody. See ``StoredEvent.record`` for the arguments.
+        What was told first of an event is told to everybody; a ``revision`` is an event of its own. See
+        ``StoredEvent.record`` for the other arguments.
 
         Raises:
             RelayError: the store failed; to be called again.
         """
-        name, now = payload.EVENTS[status], int(self.clock() * 1000)
+        name, now = payload.event_name(status, revision), int(self.clock() * 1000)
         event = self.events.of(job_id, name)
         fresh, series = event.record(status, summary, series, now, self.output_url)
         fan_out = Task(TaskKind.FAN_OUT, job_id, name, "", series, now, now + _LEASE_MS)

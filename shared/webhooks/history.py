@@ -16,13 +16,15 @@ from shared.outbox.records import NewerRecord, Record, iso
 from shared.outbox.task import FIRST, deliveries
 from shared.storage import ObjectStore
 from shared.webhooks import payload
-from shared.webhooks.stored_event import event_key
 
 _READERS = 16  # objects read at a time
 _DELIVERY = re.compile(
-    r"(?P<event>[a-z]+)/to/(?P<subscriber>[^/]+)/(?P<series>[^/]+)/(?:receipt|attempt-\d+\.(?P<what>claim|result))\.json"
+    r"(?P<event>[a-z]+(?:-\d+)?)/to/(?P<subscriber>[^/]+)/(?P<series>[^/]+)/(?:receipt|attempt-\d+\.(?P<what>claim|result))\.json"
 )
-_ENQUEUED = re.compile(r"(?:[a-z]+/all|publish/\w+)/(?P<series>[^/]+)/receipt\.json")  # names all who are to be told
+_EVENT = re.compile(r"(?P<event>[a-z]+(?:-\d+)?)/event\.json")
+_ENQUEUED = re.compile(
+    r"(?:[a-z]+(?:-\d+)?/all|publish/\w+)/(?P<series>[^/]+)/receipt\.json"
+)  # names all who are to be told
 
 
 class Pending(str, Enum):
@@ -42,14 +44,12 @@ def last_event(store: ObjectStore, job_id: str) -> str:
         ObjectNotFound: nothing was ever told of the job.
     """
     fixed = {}
-    for name in payload.EVENTS.values():
-        try:
-            fixed[name] = orjson.loads(store.get(event_key(job_id, name)))["at"]
-        except ObjectNotFound:
-            continue
+    for key in store.list(deliveries(job_id)):
+        if match := _EVENT.fullmatch(key, len(deliveries(job_id))):
+            fixed[match["event"]] = orjson.loads(store.get(key))["at"]
     if not fixed:
         raise ObjectNotFound(f"nobody was ever told of job {job_id}; publish it first", jobId=job_id)
-    return max(fixed, key=lambda name: (name in payload.FINAL, fixed[name]))
+    return max(fixed, key=lambda name: (payload.is_final(name), fixed[name]))
 
 
 def deliveries_of(store: ObjectStore, job_id: str) -> list[dict[str, Any]]:

@@ -27,13 +27,23 @@ MAX_BODY = 8 * 1024 * 1024  # bytes; few receivers take more, and every one of m
 _MOST_USER_DATA = 4096  # bytes; MPS itself takes 1,024
 
 
+def event_name(status: JobStatus, revision: str = "") -> str:
+    """Return the name of an event in keys; a revision, such as ``2``, is told as an event of its own."""
+    return f"{EVENTS[status]}-{revision}" if revision else EVENTS[status]
+
+
 def event_type(name: str) -> str:
     """Return the ``type`` of the body."""
-    return f"smarttag.job.{name}"
+    return f"smarttag.job.{name.partition('-')[0]}"
+
+
+def is_final(name: str) -> bool:
+    """Say whether an event tells of the end of a job."""
+    return name.partition("-")[0] in FINAL
 
 
 def webhook_id(job_id: str, name: str) -> str:
-    """Return the ``webhook-id``: a function of job and status alone, so the same after any crash or re-run."""
+    """Return the ``webhook-id``: a function of job, status and revision alone, so the same after any crash."""
     return "msg_" + hashlib.sha256(f"{job_id}\n{name}".encode()).hexdigest()[:32]
 
 
@@ -44,7 +54,7 @@ def make_event(job_id: str, name: str, timestamp: str, summary: dict[str, Any], 
         "status": summary["status"],
         "userData": cut(summary["userData"], _MOST_USER_DATA),
         "headline": headline(summary),
-        "output": output(job_id, output_url) if name in FINAL else None,
+        "output": output(job_id, output_url) if is_final(name) else None,
     }
     return {"type": event_type(name), "timestamp": timestamp, "data": data}
 

@@ -45,7 +45,7 @@ def relay(cloud: World) -> Iterator[Relay]:
 
 
 def test_a_publication_is_handed_off_once_however_often_it_is_asked_for(cloud: World, relay: Relay) -> None:
-    ask = partial(relay.publish, JOB.job_id, redeliver=False, request_id="same-request")
+    ask = partial(relay.publish, JOB.job_id, redeliver=False, refresh=False, request_id="same-request")
     assert ask() == ask() == {"jobId": JOB.job_id, "outcome": "accepted"}
     assert cloud.settle()
     assert len(cloud.functions.outcomes) == 1
@@ -54,7 +54,10 @@ def test_a_publication_is_handed_off_once_however_often_it_is_asked_for(cloud: W
 
 def test_a_handed_off_redelivery_sends_again(cloud: World, relay: Relay) -> None:
     for request_id, redeliver in (("first", False), ("second", True)):
-        assert relay.publish(JOB.job_id, redeliver=redeliver, request_id=request_id)["outcome"] == "accepted"
+        assert (
+            relay.publish(JOB.job_id, redeliver=redeliver, refresh=False, request_id=request_id)["outcome"]
+            == "accepted"
+        )
         assert cloud.settle()
     first, second = cloud.receivers["cms"].deliveries
     assert (first.id, first.body) == (second.id, second.body)
@@ -73,7 +76,7 @@ def test_what_a_notification_asked_for_is_done_at_once_when_somebody_asks_after_
     relay.accept(MESSAGE)
     assert cloud.settle()
     assert not (cloud.job(JOB.job_id) / "manifest.json").exists()
-    relay.publish(JOB.job_id, redeliver=False, request_id="repaired")
+    relay.publish(JOB.job_id, redeliver=False, refresh=False, request_id="repaired")
     assert cloud.settle()
     assert (cloud.job(JOB.job_id) / "manifest.json").exists()
 

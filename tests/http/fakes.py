@@ -46,6 +46,7 @@ class FakeService:
     unwritable: tuple[str, ...] = ()
     redelivery_ids: list[str] = field(default_factory=list)
     published: Counter[str] = field(default_factory=Counter)
+    refreshed: list[str] = field(default_factory=list)
     handed: list[str] = field(default_factory=list)
     enqueued: list[str] = field(default_factory=list)
     accepted: list[bytes] = field(default_factory=list)
@@ -70,8 +71,9 @@ class FakeService:
                 raise JobNotFound(f"job {job_id} is unknown at http://127.0.0.1:9/", jobId=job_id)
             return self.statuses[job_id]
 
-    def publish(self, job_id: str, *, redeliver: bool, request_id: str) -> dict[str, Any]:
+    def publish(self, job_id: str, *, redeliver: bool, refresh: bool, request_id: str) -> dict[str, Any]:
         self.redelivery_ids.append(request_id)
+        self.refreshed += [job_id] * refresh
         if self.handing_off:
             self.handed.append(job_id)
             return {"jobId": job_id, "outcome": "accepted"}

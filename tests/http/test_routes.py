@@ -218,6 +218,12 @@ def test_a_redelivery_is_named_by_its_key_or_else_by_its_request(client: Client,
     assert service.redelivery_ids == ["writer/0", "writer/k", "writer/k", "writer/1"]
 
 
+def test_a_refresh_is_passed_on(client: Client, service: FakeService) -> None:
+    client.post(f"/jobs/{FINISHED}/publish", headers=bearer(WRITE), json={"refresh": True})
+    client.post(f"/jobs/{FINISHED}/publish", headers=bearer(WRITE), json={"refresh": False})
+    assert service.refreshed == [FINISHED]
+
+
 def test_publish_is_handed_off_where_the_settings_say_so(client: Client, service: FakeService) -> None:
     service.handing_off = True
     answer = client.post(f"/jobs/{FINISHED}/publish", headers=bearer(WRITE))

@@ -19,18 +19,20 @@ from tests.fakes.node import Clock, Node, reader, subscriber
 from tests.fakes.receivers import FAILED, GONE, OK, Receivers
 
 PAGE = (Path(__file__).parents[2] / "docs" / "outbox.md").read_text("utf-8")
-JOBS = {name: recorded.jobs()[name].response for name in ("documented", "processing")}
+JOBS = {name: recorded.jobs()[name].response for name in ("documented", "processing", "fail")}
 LIMITS = (16, 5, 2, 2)  # calls, for each row of the table of costs
 
 
 class Mps:
     """Answers a recorded job, whose name is the first part of the ID, and throttles whoever asks for another."""
 
+    mended = False  # failed jobs succeed after all
+
     def query(self, job_id: str, _deadline: float) -> bytes:
         name = job_id.partition("-")[0]
         if name not in JOBS:
             raise Throttled("MPS throttles")
-        return JOBS[name]
+        return JOBS["documented" if self.mended and name == "fail" else name]
 
 
 class World:
@@ -39,7 +41,8 @@ class World:
     def __init__(self, read: Callable[[], Subscribers], answer: Callable[[str, int], Attempt]) -> None:
         self.clock = Clock()
         self.store = MemoryStore(self.clock)
-        self.node = Node(self.store, read, Receivers(answer), clock=self.clock, source=Mps())
+        self.mps = Mps()
+        self.node = Node(self.store, read, Receivers(answer), clock=self.clock, source=self.mps)
 
     def sweep_until_empty(self) -> None:
         for _ in range(60):
@@ -98,6 +101,10 @@ def everything() -> World:
         world.clock.now += 1
         world.node.tell("unlucky")
         world.sweep_until_empty()
+    for world.mps.mended in (False, True):
+        world.clock.now += 1
+        world.node.tell("fail")
+    world.sweep_until_empty()
     world.node.dead.keep_notification(b"?", "nobody understands it")
     return world
 
@@ -106,7 +113,11 @@ def everything() -> World:
 def calls() -> set[tuple[str, str]]:
     """Every (operation, key) that changed the store, of everything but artifacts."""
     changes = {(what, key) for what, key in everything().store.calls if what in {"create", "put", "delete"}}
-    return {(what, key) for what, key in changes if not key.startswith("jobs/") or "/deliveries/" in key}
+    return {
+        (what, key)
+        for what, key in changes
+        if not key.startswith("jobs/") or re.search("/(deliveries|revisions)/", key)
+    }
 
 
 def patterns() -> dict[str, str]:

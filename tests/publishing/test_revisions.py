@@ -1,0 +1,166 @@
+"""The truth may change: what is better than the stored answer is published anew, and told once more."""
+
+from __future__ import annotations
+
+import hashlib
+
+import orjson
+import pytest
+
+from local.recorded import jobs
+from shared.outbox.outcome import Outcome
+from shared.outbox.task import Task
+from tests.fakes.memory_store import MemoryStore, open_gate
+from tests.fakes.node import Clock, Node, reader, subscriber
+from tests.fakes.receivers import OK, Receivers
+
+GOOD = jobs()["cpv"].response
+BETTER = jobs()["meta"].response
+FAIL = b'{"JobStatus":"Fail","Results":{"Result":[]},"UserData":""}'
+EMPTY = b'{"JobStatus":"Success","Results":{"Result":[]},"UserData":""}'
+PROCESSING = b'{"JobStatus":"Processing","Results":{"Result":[]},"UserData":""}'
+
+
+class Killed(BaseException):
+    pass
+
+
+class Source:
+    def __init__(self, response: bytes) -> None:
+        self.response = response
+        self.queries = 0
+
+    def query(self, _job_id: str, _deadline: float) -> bytes:
+        self.queries += 1
+        return self.response
+
+
+class World:
+    def __init__(self, response: bytes) -> None:
+        self.clock = Clock()
+        self.store = MemoryStore(self.clock)
+        self.receivers = Receivers(lambda _who, _before: OK)
+        self.source = Source(response)
+
+    def node(self) -> Node:
+        return Node(self.store, reader(subscriber("a")), self.receivers, clock=self.clock, source=self.source)
+
+    def notify(self, status: str) -> list[tuple[Task, Outcome]]:
+        self.clock.now += 1
+        return self.node().worker.run_now([self.node().task("job1", status)], 60)
+
+    def told(self) -> list[str]:
+        return [orjson.loads(body)["data"]["status"] for _, _, body in self.receivers.accepted]
+
+    def get(self, name: str) -> bytes:
+        return self.store.objects[f"jobs/job1/{name}"].body
+
+    def is_whole(self) -> bool:
+        """Say whether every artifact is that of the manifest, and the manifest that of the response."""
+        listed = {each["name"]: each["sha256"] for each in orjson.loads(self.get("manifest.json"))["artifacts"]}
+        return all(hashlib.sha256(self.get(name)).hexdigest() == digest for name, digest in listed.items())
+
+
+@pytest.mark.parametrize("first", [FAIL, EMPTY], ids=["it failed", "it came without results"])
+def test_a_better_answer_is_published_and_told_once_more_under_an_id_of_its_own(first: bytes) -> None:
+    world = World(first)
+    world.notify("Success")
+    world.source.response = GOOD
+    world.notify("Success")
+    assert world.get("response.json") == world.get("revisions/2/response.json") == GOOD
+    assert world.get("revisions/2/replaced.json") == first
+    assert world.is_whole()
+    assert world.told() == [orjson.loads(first)["JobStatus"], "Success"]
+    assert len({message for _, message, _ in world.receivers.accepted}) == 2
+
+    queries = world.source.queries
+    for _ in range(5):
+        world.notify("Success")
+    assert world.source.queries == queries, "a full success costs no query"
+    assert len(world.receivers.accepted) == 2
+    assert world.store.under("outbox/") == []
+
+
+@pytest.mark.parametrize("answer", [FAIL, PROCESSING], ids=["still failed", "running again"])
+def test_an_answer_that_is_not_better_costs_a_query_and_changes_nothing(answer: bytes) -> None:
+    world = World(FAIL)
+    world.notify("Fail")
+    before = {key: stored.body for key, stored in world.store.objects.items() if "/deliveries/" not in key}
+    world.source.response = answer
+    for number in range(3):
+        world.notify("Fail")
+        assert world.source.queries == 2 + number
+    after = {key: stored.body for key, stored in world.store.objects.items() if "/deliveries/" not in key}
+    assert after == before
+    assert world.told() == ["Fail"]
+
+
+def test_whoever_asks_for_a_refresh_gets_the_better_answer_and_who_does_not_is_asked_nothing() -> None:
+    world = World(FAIL)
+    world.notify("Fail")
+    world.source.response = GOOD
+    publisher = world.node().publisher
+    world.clock.now += 1
+    assert publisher.publish("job1", redeliver=False, request_id="1")["outcome"] == "duplicate"
+    assert world.source.queries == 1
+    found = publisher.publish("job1", redeliver=False, refresh=True, request_id="2")
+    assert (found["outcome"], found["status"]) == ("published", "Success")
+    assert found["told"] == [{"subscriber": "a", "state": "delivered"}]
+
+
+def test_a_redelivery_sends_the_newest_revision() -> None:
+    world = World(EMPTY)
+    world.notify("Success")
+    world.source.response = GOOD
+    world.notify("Success")
+    assert world.node().redeliver("job1", "a", "again") == {"a": "delivered"}
+    sent = [message for _, message, _ in world.receivers.accepted]
+    assert sent[2] == sent[1] != sent[0]
+    states = [(each["event"], each["redeliveryId"] is None, each["state"]) for each in world.node().state("job1")]
+    assert (
+        sorted(states)
+        == [("smarttag.job.succeeded", False, "delivered")] + [("smarttag.job.succeeded", True, "delivered")] * 2
+    )
+
+
+def test_killed_at_every_step_of_a_revision() -> None:
+    def world_before() -> World:
+        world = World(FAIL)
+        world.notify("Fail")
+        world.source.response = GOOD
+        return world
+
+    def steps(world: World, dies_at: int) -> int:
+        count = 0
+
+        def gate(*_: str) -> None:
+            nonlocal count
+            count += 1
+            if count == dies_at:
+                raise Killed
+
+        world.store.gate = world.receivers.gate = gate
+        try:
+            world.notify("Success")
+        except Killed:
+            pass
+        finally:
+            world.store.gate = world.receivers.gate = open_gate
+        return count
+
+    total = steps(world_before(), -1)
+    assert total > 40
+    for number in range(1, total + 1):
+        world = world_before()
+        steps(world, number)
+        world.source.response = BETTER  # whatever was fixed first stays
+        world.notify("Success")
+        for _ in range(8):
+            world.clock.now += 200
+            world.node().sweep()
+        assert world.store.under("outbox/") == []
+        assert world.get("response.json") == world.get("revisions/2/response.json"), number
+        assert world.is_whole(), number
+        assert world.told()[0] == "Fail"
+        assert set(world.told()[1:]) == {"Success"}, number
+        assert len({body for _, _, body in world.receivers.accepted}) == 2, number
