@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,7 +30,7 @@ _LOST = Record(
 )
 
 
-class Handler:
+class Handler(ABC):
     """Does the tasks of one kind.
 
     ``lease``: seconds after which a worker that has not said what came of an attempt counts as dead. ``needs``: seconds
@@ -43,11 +44,11 @@ class Handler:
         """Return why the task is to be left alone for now, uncounted; empty if it is not."""
         return ""
 
+    @abstractmethod
     def run(self, task: Task) -> Outcome:
         """Make the attempt; a ``RelayError`` is a failed one. ``CLAIMED_ELSEWHERE``: it would have come too late."""
-        raise NotImplementedError
 
-    def recorded(self, task: Task, outcome: Outcome) -> None:
+    def recorded(self, task: Task, outcome: Outcome) -> None:  # noqa: B027 - most have nothing to notice
         """Take notice of what was recorded."""
 
     def restart(self, task: Task, receipt: Record) -> tuple[Task, ...]:  # noqa: ARG002 - as above
