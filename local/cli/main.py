@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from local.cli import dead, demo, markers, outbox, serve, summarise, token
+from local.cli import dead, demo, markers, outbox, rebuild, serve, summarise, token
 from local.cli.version import Version
 from shared.errors import RelayError
 
@@ -27,6 +27,7 @@ app.command()(demo.demo)
 app.command()(serve.serve)
 app.command()(summarise.summarise)
 app.command()(markers.markers)
+app.command()(rebuild.rebuild)
 app.command()(outbox.outbox)
 app.add_typer(dead.app, name="dead")
 app.add_typer(token.app, name="token")
