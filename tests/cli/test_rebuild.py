@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import orjson
 import pytest
 import typer
 from typer.testing import CliRunner, Result
@@ -22,6 +23,7 @@ from shared.errors import Unavailable
 from shared.publishing import store_artifacts
 from shared.smarttag import analyse
 from shared.storage.directory import DirectoryStore
+from tests.fakes.node import World, document, reader, subscriber
 
 JOBS = jobs()
 app = typer.Typer()
@@ -185,3 +187,17 @@ def test_only_published_jobs_are_found(store: DirectoryStore) -> None:
     store.put("jobs/job-3/old/manifest.json", b"{}")
     store.put("jobs/no job/manifest.json", b"{}")
     assert list(published(store)) == ["job-1"]
+
+
+def test_a_redelivery_sends_what_was_told_and_who_hears_first_gets_the_new_summary() -> None:
+    old, new = subscriber("old", payload="full"), subscriber("new", payload="full")
+    world = World(reader(old))
+    world.tell("job1")
+    world.store.put("jobs/job1/summary.json", orjson.dumps(document("job1", title="after the rebuild")))
+    later = world.node(reader(old, new))
+    assert later.redeliver("job1", "old", "1") == {"old": "delivered"}
+    assert later.redeliver("job1", "new", "2") == {"new": "delivered"}
+    first, again, heard = (orjson.loads(body)["data"] for _, _, body in world.receivers.arrived)
+    assert again == first
+    assert (first["summary"]["title"], heard["summary"]["title"]) == (None, "after the rebuild")
+    assert heard["headline"] == first["headline"]
