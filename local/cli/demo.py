@@ -60,7 +60,7 @@ def demo(
     for check in checks:
         mark = "[green]ok[/]    " if check.holds else "[red]FAILED[/]"
         console.print(f"{mark} {escape(check.claim)}", highlight=False, soft_wrap=True)
-    folder = cloud.job(jobs[DOCUMENTED].job_id)
+    folder = cloud.job(jobs[recorded.SHOWN].job_id)
     console.print("\nOpen the report in a browser:")
     console.print(str((folder / "report.html").resolve()), style="bold", soft_wrap=True, highlight=False)
     console.print(f"Everything the jobs left behind: {cloud.objects / 'jobs'}", soft_wrap=True, highlight=False)

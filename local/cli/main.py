@@ -6,19 +6,28 @@ import sys
 
 import typer
 
-from local.cli import dead, demo, markers, outbox, serve, summarise, token
+from local.cli import dead, demo, markers, outbox, rebuild, serve, summarise, token
+from local.cli.version import Version
 from shared.errors import RelayError
 
 app = typer.Typer(
-    help="Smarttag Relay: summaries, reports and webhooks for MPS smart-tagging jobs.",
     no_args_is_help=True,
     add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def options(version: Version = False) -> None:  # noqa: FBT002 - it is printed before this is called
+    """Smarttag Relay: summaries, reports and webhooks for MPS smart-tagging jobs."""
+
+
 app.command()(demo.demo)
 app.command()(serve.serve)
 app.command()(summarise.summarise)
 app.command()(markers.markers)
+app.command()(rebuild.rebuild)
 app.command()(outbox.outbox)
 app.add_typer(dead.app, name="dead")
 app.add_typer(token.app, name="token")

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import typer
 
+from local.responses import job_id_of
 from shared.errors import BadInput
 from shared.jobs import RESPONSE, artifact_key, check_job_id
 from shared.smarttag import Summary, summarise
@@ -163,9 +164,8 @@ def _save(source: str, output: Path | None, files: Iterator[tuple[str, bytes]]) 
 def _read(source: str) -> Summary:
     path = Path(source)
     if path.is_file():
-        name = path.absolute().parent.name if path.name == RESPONSE else path.stem
         try:
-            return summarise(path.read_bytes(), name)
+            return summarise(path.read_bytes(), job_id_of(path))
         except OSError as error:
             raise BadInput(f"{source} cannot be read: {error.strerror}", file=source) from error
     return summarise(relay(os.environ).stored(check_job_id(source), RESPONSE), source)

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import re
+import tempfile
 import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
 
@@ -11,39 +17,105 @@ import typer
 from rich.console import Console
 
 from local import recorded
-from local.cloud.world import TOKEN, World, world
+from local.cloud.world import ALLOWED, TOKEN, World, secret, world
+from local.responses import fault, job_id_of
+from shared.errors import BadInput, BadResponse, TargetRefused
+from shared.smarttag import summarise
+from shared.webhooks.address_guard import AddressGuard
+
+_NOT_IN_JOB_ID = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 def serve(
-    port: Annotated[int, typer.Option(help="Port of the HTTP API on 127.0.0.1.")] = 8080,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where objects and logs are left.")] = Path(
-        "demo-output"
-    ),
+    job: Annotated[
+        list[Path] | None,
+        typer.Option(help="A response of QuerySmarttagJob to publish, besides the recorded ones; may be repeated."),
+    ] = None,
+    subscribe: Annotated[
+        list[str] | None, typer.Option(metavar="URL", help="Where webhooks are sent, besides; may be repeated.")
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the HTTP API on 127.0.0.1; 0: any.")] = 8080,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Where objects and logs stay; else a folder for this start only."),
+    ] = None,
     seconds: Annotated[float, typer.Option(help="Stop by itself after so many seconds; 0: never.")] = 0,
 ) -> None:
-    """Keep the local cloud running until Ctrl-C, with the recorded jobs waiting to be published."""
-    console = Console()
-    jobs = recorded.jobs()
-    responses = {job.job_id: job.response for job in jobs.values()}
-    with world(output, responses, port=port, sweep_seconds=10) as cloud:
-        console.print(f"HTTP API   {cloud.http.url}", highlight=False)
-        console.print(f"token      {TOKEN}", highlight=False)
-        console.print(f"objects    {cloud.objects}", highlight=False)
-        console.print("jobs")
-        for name, job in jobs.items():
-            console.print(f"  {job.job_id}  {name}: {job.description}", highlight=False, soft_wrap=True)
-        first = next(iter(jobs.values()))
-        console.print("\nTry, from another terminal:", highlight=False)
-        header = f'-H "Authorization: Bearer {TOKEN}"'
-        console.print(
-            f"  curl {header} -X POST {cloud.http.url}/jobs/{first.job_id}/publish", soft_wrap=True, highlight=False
-        )
-        console.print(f"  curl {header} {cloud.http.url}/jobs/{first.job_id}", soft_wrap=True, highlight=False)
-        console.print("\nWebhooks show here as they come; Ctrl-C ends.", highlight=False)
+    """Keep the local cloud running until Ctrl-C, with jobs waiting to be published."""
+    own = dict(map(_read, job or ()))
+    others = {f"own-{number}": _checked(url) for number, url in enumerate(subscribe or (), 1)}
+    responses = {each.job_id: each.response for each in recorded.jobs().values()} | own
+    console = Console(soft_wrap=True, highlight=False)
+    with _folder(output) as folder, _running(folder, responses, port, others) as cloud:
         try:
+            _introduce(console, cloud, [*own], others)
+            if output is None:
+                console.print("Everything is removed at the end; --output FOLDER keeps it.")
+            console.print("\nWebhooks show here as they come; Ctrl-C ends.")
             _watch(cloud, console, seconds)
         except KeyboardInterrupt:
             console.print("stopped")
+
+
+def _read(path: Path) -> tuple[str, bytes]:
+    """Return the job ID that a file stands for, and the response in it."""
+    name = _NOT_IN_JOB_ID.sub("-", job_id_of(path)).strip("-")[:64] or "own-job"
+    try:
+        response = path.read_bytes()
+        summarise(response)
+    except OSError as error:
+        raise BadInput(f"--job {path}: {error.strerror}") from error
+    except BadResponse as error:
+        raise BadInput(f"--job {path}: {fault(error)}") from error
+    return name, response
+
+
+def _checked(url: str) -> str:
+    try:
+        AddressGuard(tuple(map(ip_network, ALLOWED.split(","))), ()).target(url)
+    except TargetRefused as error:
+        raise BadInput(f"--subscribe {url}: {error.message}") from error
+    return url
+
+
+@contextmanager
+def _folder(output: Path | None) -> Iterator[Path]:
+    if output is not None:
+        yield output
+    else:
+        with tempfile.TemporaryDirectory(prefix="smarttag-", ignore_cleanup_errors=True) as folder:
+            yield Path(folder)
+
+
+@contextmanager
+def _running(folder: Path, responses: Mapping[str, bytes], port: int, others: Mapping[str, str]) -> Iterator[World]:
+    with ExitStack() as stack:
+        try:
+            cloud = stack.enter_context(world(folder, responses, port=port, sweep_seconds=10, subscribe=others))
+        except OSError as error:
+            if error.errno not in {errno.EADDRINUSE, errno.EACCES}:
+                raise
+            reason = f"port {port} cannot be had ({error.strerror}); choose another one with --port"
+            raise BadInput(reason) from error
+        yield cloud
+
+
+def _introduce(console: Console, cloud: World, own: list[str], others: Mapping[str, str]) -> None:
+    jobs = recorded.jobs()
+    console.print(f"objects    {cloud.objects}")
+    for name, url in others.items():
+        console.print(f"subscriber {name}: {url}", markup=False)
+        console.print(f"           its webhooks are signed with the secret {secret(name)}")
+    console.print("jobs")
+    for job_id in own:
+        console.print(f"  {job_id}  yours")
+    for name, each in jobs.items():
+        console.print(f"  {each.job_id}  {name}: {each.description}", markup=False)
+    console.print("\nTry, from another terminal:")
+    console.print(f"  export RELAY={cloud.http.url} TOKEN={TOKEN} JOB={own[0] if own else jobs[recorded.SHOWN].job_id}")
+    for command in ("-X POST $RELAY/jobs/$JOB/publish", "$RELAY/jobs/$JOB", "$RELAY/jobs/$JOB/deliveries"):
+        console.print(f'  curl -H "Authorization: Bearer $TOKEN" {command}')
+    console.print("docs/http-api.md has more of them.")
 
 
 def _watch(cloud: World, console: Console, seconds: float) -> None:
@@ -58,4 +130,4 @@ def _watch(cloud: World, console: Console, seconds: float) -> None:
                 shown[name] += 1
                 body = orjson.loads(delivery.body)
                 mark = "[green]verified[/]" if delivery.verified else "[red]NOT VERIFIED[/]"
-                console.print(f"{name:8} {body['type']:24} {body['data']['jobId']}  {mark}", highlight=False)
+                console.print(f"{name:8} {body['type']:24} {body['data']['jobId']}  {mark}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import Enum
 from glob import glob
 from pathlib import Path
 from typing import Annotated
@@ -13,13 +15,25 @@ from typing import Annotated
 import orjson
 import typer
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress
 
-from shared.errors import RelayError
+from local.cli.version import Version
+from local.responses import fault, job_id_of
+from shared.errors import BadResponse
+from shared.jobs import ARTIFACTS, MANIFEST, RESPONSE, SUMMARY
 from shared.smarttag import Summary, analyse, make_artifacts
 from shared.smarttag import summarise as summarise_response
 
 _STDIN = "-"
+_LAYOUT = ("*.json", f"*/{RESPONSE}", f"jobs/*/{RESPONSE}")  # in jobs/<jobId>/ or any other folder; jobs/; above it
+
+
+class State(str, Enum):
+    """What became of one response."""
+
+    DONE = "done"
+    SKIPPED = "skipped"  # its summary had been written before
+    FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +45,16 @@ class Outcome:
     folder: Path | None = None
     error: str = ""
 
+    @property
+    def state(self) -> State:
+        """Which of the three it is."""
+        return State.FAILED if self.error else State.SKIPPED if self.summary is None else State.DONE
+
     def told(self) -> str:
         """Return the summary for a reader, or a line about the files it was written into."""
         summary = self.summary
         if summary is None:
-            return self.error
+            return self.error or f"{self.folder}: skipped, it is there"
         if self.folder is None:
             return orjson.dumps(orjson.loads(summary.to_json()), option=orjson.OPT_INDENT_2).decode()
         length = summary.media.durationMs
@@ -49,7 +68,7 @@ class Outcome:
         parts += [f"{len(things)} {name if len(things) > 1 else name[:-1]}" for name, things in lists.items() if things]
         return f"{self.folder}: {', '.join(parts)}"
 
-    def to_json(self) -> bytes:
+    def to_json(self) -> str:
         """Return one line for a script."""
         summary = None if self.summary is None else orjson.loads(self.summary.to_json())
         folder = None if self.folder is None else str(self.folder)
@@ -57,7 +76,7 @@ class Outcome:
         told = {"source": self.source, "output": folder, "error": error}
         # A file's name may be no text; what cannot be encoded becomes a question mark.
         plain = {key: value and value.encode("utf-8", "replace").decode() for key, value in told.items()}
-        return orjson.dumps({**plain, "summary": summary})
+        return orjson.dumps({**plain, "summary": summary}).decode()
 
 
 def find(responses: list[str]) -> list[str]:
@@ -65,7 +84,7 @@ def find(responses: list[str]) -> list[str]:
     found: dict[str, None] = {}
     for given in responses:
         if given and Path(given).is_dir():  # nothing is not the current folder
-            names = sorted(str(path) for path in Path(given).glob("*.json"))
+            names = _in_folder(Path(given))
         elif given == _STDIN or (given and Path(given).exists()):
             names = [given]
         else:
@@ -76,75 +95,124 @@ def find(responses: list[str]) -> list[str]:
     return list(found)
 
 
-def run(sources: list[str], output: Path | None) -> Iterator[Outcome]:
-    """Summarise each source; under ``output`` its files go into a folder of its name. A bad one stops no other."""
+def _in_folder(folder: Path) -> list[str]:
+    """Return the responses in a folder of them, or in what jobs left behind: there, other JSON lies beside them."""
+    paths = (path for pattern in _LAYOUT for path in sorted(folder.glob(pattern)))
+    made = ARTIFACTS.keys() - {RESPONSE}
+    return [str(path) for path in paths if path.name not in made and path.is_file()]
+
+
+def run(sources: list[str], output: Path | None, *, skip_existing: bool = False) -> Iterator[Outcome]:
+    """Summarise each source; under ``output`` its files go into a folder of its name. A bad one stops no other.
+
+    Args:
+        sources: files, or ``-``.
+        output: a folder; nothing is written without it.
+        skip_existing: leave alone what ``output`` holds a summary of, which is written last.
+    """
     taken: set[Path] = set()
     for source in sources:
-        name = _name(source)
+        name = "stdin" if source == _STDIN else job_id_of(Path(source))
         folder = None if output is None else output / name
         try:
-            response = sys.stdin.buffer.read() if source == _STDIN else Path(source).read_bytes()
-            if folder is None:
-                yield Outcome(source, summarise_response(response, name))
-            elif folder in taken:
-                yield Outcome(source, error=f"{folder} already holds the files of another response of this name")
-            else:
-                taken.add(folder)
-                yield Outcome(source, _write(response, name, folder), folder)
-        except (RelayError, OSError) as error:
-            yield Outcome(source, error=str(error))
+            yield _one(source, name, folder, taken, skip_existing=skip_existing)
+        except BadResponse as error:
+            yield Outcome(source, error=fault(error))
+        except OSError as error:
+            where = "" if error.filename in {None, source} else f"{error.filename}: "
+            yield Outcome(source, error=f"{where}{error.strerror or error}")
 
 
-def progressing(sources: list[str], output: Path | None, console: Console) -> Iterator[Outcome]:
-    """Summarise the sources; of several, a terminal shows how far they are."""
-    hidden = len(sources) == 1 or not console.is_terminal
-    yield from track(run(sources, output), "Summarising", len(sources), console=console, disable=hidden)
-
-
-def _name(source: str) -> str:
-    """Return what stands for the job ID: a file's name, or in ``jobs/<jobId>/response.json`` the folder's."""
-    path = Path(source)
-    name = path.absolute().parent.name if path.name == "response.json" else path.stem
-    return "stdin" if source == _STDIN else name.encode("utf-8", "replace").decode() or "response"
+def _one(source: str, name: str, folder: Path | None, taken: set[Path], *, skip_existing: bool) -> Outcome:
+    if folder is not None:
+        if folder in taken:
+            return Outcome(source, error=f"{folder} already holds the files of another response of this name")
+        taken.add(folder)
+        if (folder / MANIFEST).exists():
+            return Outcome(source, error=f"{folder} is a published job's; name another folder, or use smarttag rebuild")
+        if skip_existing and (folder / SUMMARY).exists():
+            return Outcome(source, folder=folder)
+    response = sys.stdin.buffer.read() if source == _STDIN else Path(source).read_bytes()
+    if folder is None:
+        return Outcome(source, summarise_response(response, name))
+    return Outcome(source, _write(response, name, folder), folder)
 
 
 def _write(response: bytes, name: str, folder: Path) -> Summary:
+    """Write the files, each whole, the summary last; remove what only an earlier run made."""
     analysis = analyse(response, name)
+    bodies = {artifact.name: artifact.body for artifact in make_artifacts(analysis)}
     folder.mkdir(parents=True, exist_ok=True)
-    for artifact in make_artifacts(analysis):
-        (folder / artifact.name).write_bytes(artifact.body)
+    for stale in ARTIFACTS.keys() - bodies.keys() - {RESPONSE}:
+        (folder / stale).unlink(missing_ok=True)
+    for each in sorted(bodies, key=lambda each: each == SUMMARY):
+        unfinished = folder / f".{each}.{os.getpid()}"
+        unfinished.write_bytes(bodies[each])
+        unfinished.replace(folder / each)
     return analysis.summary
 
 
-def _print(line: bytes) -> None:
-    """Print UTF-8 whatever the locale: the output is JSON, or holds names that no other encoding may have."""
-    sys.stdout.buffer.write(line + b"\n")
-    sys.stdout.buffer.flush()
+class Screen:
+    """Standard output, standard error and a progress bar that may all be one terminal."""
+
+    def __init__(self, *, short_lines: bool) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # JSON is UTF-8, and names are nothing less, whatever the locale
+                stream.reconfigure(encoding="utf-8", errors="replace")
+        # A bar among whole summaries would only be scrolled away; beside a file or a pipe it disturbs nobody.
+        self._bar = sys.stderr.isatty() and (short_lines or not sys.stdout.isatty())
+        self._console = Console(stderr=True)
+
+    def track(self, outcomes: Iterator[Outcome], total: int) -> Iterator[Outcome]:
+        """Yield the outcomes; of several, a terminal shows how far they are."""
+        if total == 1 or not self._bar:
+            yield from outcomes
+        else:
+            with Progress(console=self._console, redirect_stdout=False, redirect_stderr=False) as progress:
+                yield from progress.track(outcomes, total, description="Summarising")
+
+    def print(self, line: str, *, error: bool = False) -> None:
+        """Print a line; on a terminal that shows a bar, above it."""
+        stream = sys.stderr if error else sys.stdout
+        if self._bar and stream.isatty():
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True, emoji=False)
+        else:
+            print(line, file=stream, flush=True)
 
 
 def summarise(
     responses: Annotated[
-        list[str], typer.Argument(help="Responses of QuerySmarttagJob: files, folders, patterns, or -.")
+        list[str],
+        typer.Argument(help="Responses of QuerySmarttagJob: files, patterns, folders (jobs/ and jobs/ID/ too), or -."),
     ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write summary, report and the rest here.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each.")] = False,  # noqa: FBT002 - typer's way to a flag
+    skip_existing: Annotated[  # noqa: FBT002 - typer's way to a flag
+        bool, typer.Option("--skip-existing", help="With --output: leave alone what has its summary there.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one line of JSON for each.")] = False,  # noqa: FBT002 - as above
+    version: Version = False,  # noqa: ARG001, FBT002 - it is printed before this is called
 ) -> None:
     """Print the summaries of raw responses, or write all files of each; its name stands for the job ID it lacks.
 
     For a file called response.json, as a job leaves it behind, that is the name of its folder.
     """
+    if skip_existing and output is None:
+        raise typer.BadParameter("needs --output: without it nothing exists", param_hint="--skip-existing")
     sources = find(responses)
-    console = Console(stderr=True)
-    failed = False
-    for outcome in progressing(sources, output, console):
-        failed = failed or bool(outcome.error)
+    screen = Screen(short_lines=output is not None and not as_json)
+    counts = dict.fromkeys(State, 0)
+    for outcome in screen.track(run(sources, output, skip_existing=skip_existing), len(sources)):
+        counts[outcome.state] += 1
         if outcome.error:
-            console.print(f"smarttag: {outcome.source}: {outcome.error}", markup=False, highlight=False, soft_wrap=True)
+            screen.print(f"smarttag: {outcome.source}: {outcome.error}", error=True)
         if as_json:
-            _print(outcome.to_json())
-        elif outcome.summary is not None:
-            _print(outcome.told().encode("utf-8", "replace"))
-    if failed:
+            screen.print(outcome.to_json())
+        elif outcome.state is State.DONE:
+            screen.print(outcome.told())
+    if len(sources) > 1:
+        told = (f"{count} {state.value}" for state, count in counts.items() if count or state is not State.SKIPPED)
+        screen.print(", ".join(told), error=True)
+    if counts[State.FAILED]:
         raise typer.Exit(1)

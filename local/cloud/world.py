@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 CALLBACK, API = "smarttag-callback", "smarttag-api"
 PREFIX = "smarttag"
 SUBSCRIBERS = "config/subscribers.json"
+ALLOWED = "127.0.0.0/8,::1/128"  # besides public addresses
 TOKEN = "local-write-token"
 _RETRIES = 8  # as template.yml has it
 PUSH_TOKEN = "local-push-token"
@@ -81,6 +82,7 @@ def world(
     *,
     port: int = 0,
     sweep_seconds: float = 60.0,
+    subscribe: Mapping[str, str] | None = None,
     code: Path = ROOT,
     python: str = sys.executable,
 ) -> Iterator[World]:
@@ -91,6 +93,7 @@ def world(
         jobs: job ID to the response MPS answers.
         port: of the HTTP trigger; 0 for any.
         sweep_seconds: between timer events.
+        subscribe: subscribers besides the three, ID to URL; each is told of everything, signed with ``secret(ID)``.
         code: the functions' code folder: this project, or the deployable package.
         python: the interpreter that runs them.
     """
@@ -99,13 +102,13 @@ def world(
         oss = stack.enter_context(OssStandIn(folder / "oss"))
         receivers = {name: stack.enter_context(Receiver(value)) for name, value in SECRETS.items()}
         bucket = DirectoryStore(folder / "oss" / BUCKET)
-        bucket.put(SUBSCRIBERS, _subscribers(receivers))
+        bucket.put(SUBSCRIBERS, _subscribers(receivers, subscribe or {}))
         environment = {
             "MPS_ENDPOINT": mps.url,
             "OSS_ENDPOINT": oss.url,
             "OUTPUT_URL": f"oss://{BUCKET}/{PREFIX}",
             "SUBSCRIBERS_URL": f"oss://{BUCKET}/{SUBSCRIBERS}",
-            "WEBHOOK_ALLOW_CIDRS": "127.0.0.0/8",
+            "WEBHOOK_ALLOW_CIDRS": ALLOWED,
             "SUBSCRIBER_ARCHIVE_SECRET": SECRETS["archive"],
             "API_TOKENS": f"local:write:{_hash(TOKEN)},pusher:push:{_hash(PUSH_TOKEN)}",
         }
@@ -142,9 +145,9 @@ def _functions(environment: Mapping[str, str], code: Path, python: str, failed: 
     ]
 
 
-def _subscribers(receivers: Mapping[str, Receiver]) -> bytes:
+def _subscribers(receivers: Mapping[str, Receiver], others: Mapping[str, str]) -> bytes:
     """Return subscribers.json: a CMS told of everything, reviewers told of alerts, an archive that wants it all."""
-    entries = [
+    entries: list[dict[str, object]] = [
         {"id": "cms", "secrets": [SECRETS["cms"]], "events": ["smarttag.job.*"]},
         {"id": "review", "secrets": [SECRETS["review"]], "when": "alerts"},
         {
@@ -156,4 +159,5 @@ def _subscribers(receivers: Mapping[str, Receiver]) -> bytes:
     ]
     for entry in entries:
         entry["url"] = f"{receivers[str(entry['id'])].url}/hooks/smarttag"
+    entries += [{"id": name, "url": url, "secrets": [secret(name)]} for name, url in others.items()]
     return orjson.dumps({"version": 1, "subscribers": entries}, option=orjson.OPT_INDENT_2)

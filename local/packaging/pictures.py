@@ -10,14 +10,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from local.recorded import jobs
+from local.recorded import SHOWN, jobs
 from shared.smarttag import analyse, make_artifacts
 
 ROOT = Path(__file__).parents[2]
 # name: recorded job, width and height of the screen, pixels per CSS pixel, scheme
 PICTURES = {
-    "report-wide": ("rich", 1280, 1500, 1, "light"),
-    "report-phone-dark": ("rich", 390, 1500, 1.5, "dark"),
+    "report-wide": (SHOWN, 1280, 1500, 1, "light"),
+    "report-phone-dark": (SHOWN, 390, 1500, 1.5, "dark"),
 }
 
 

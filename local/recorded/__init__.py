@@ -11,6 +11,7 @@ from pathlib import Path
 
 import orjson
 
+SHOWN = "rich"  # the job whose report the demo opens, and the pictures of the documentation show
 _DESCRIPTIONS = {
     "documented": "the example of the API reference: persons, one tag, text tags",
     "image": "ImageLabel: persons and tags of a picture",

@@ -1,0 +1,145 @@
+"""``smarttag rebuild``: make the artifacts of published jobs anew from their responses, after a better version."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress
+
+from local.responses import fault
+from shared.errors import BadResponse, ObjectNotFound, RelayError
+from shared.jobs import ARTIFACTS, JOB_ID_RULE, MANIFEST, RESPONSE, artifact_key, is_job_id
+from shared.outbox.partitions import side_by_side
+from shared.publishing import store_artifacts
+from shared.storage import ObjectStore
+from shared.wiring import relay
+
+_THREADS = 4  # the largest of responses takes hundreds of megabytes while it is decoded
+
+
+class State(str, Enum):
+    """What became of one job."""
+
+    REBUILT = "rebuilt"
+    UNCHANGED = "unchanged"  # its artifacts are those that this version makes
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one job, and why if it failed."""
+
+    job_id: str
+    state: State
+    reason: str = ""
+
+
+def published(store: ObjectStore) -> Iterator[str]:
+    """Yield the IDs of all published jobs: those with a manifest, which is written last."""
+    for key in store.list("jobs/"):
+        job_id, _, name = key.removeprefix("jobs/").partition("/")
+        if name == MANIFEST and is_job_id(job_id):
+            yield job_id
+
+
+def rebuild_all(
+    store: ObjectStore, job_ids: Iterable[str], *, force: bool = False, told: Callable[[], object] = lambda: None
+) -> list[Outcome]:
+    """Rebuild jobs side by side; one that fails stops no other, and nobody is told of any.
+
+    It may be interrupted and begun again: the manifest is written last, and what stands as this version makes it is
+    left alone unless that is wanted by ``force``. ``told`` is called after each.
+
+    Returns:
+        An outcome for each, in the order in which they ended.
+    """
+
+    def work(job_id: str) -> Outcome:
+        outcome = _rebuild(store, job_id, force=force)
+        told()
+        return outcome
+
+    return side_by_side(((job_id, job_id) for job_id in dict.fromkeys(job_ids)), work, threads=_THREADS)
+
+
+def _rebuild(store: ObjectStore, job_id: str, *, force: bool) -> Outcome:
+    try:
+        before = _manifest(store, job_id)
+        while not _made(store, job_id, force=force):
+            pass
+        state = State.UNCHANGED if before == _manifest(store, job_id) and not force else State.REBUILT
+    except BadResponse as error:
+        return Outcome(job_id, State.FAILED, fault(error, RESPONSE))
+    except RelayError as error:
+        return Outcome(job_id, State.FAILED, error.message)
+    return Outcome(job_id, state)
+
+
+def _made(store: ObjectStore, job_id: str, *, force: bool) -> bool:
+    """Make the artifacts; False if a better response came meanwhile, whose own may have been written over."""
+    from shared.smarttag import analyse
+
+    where = artifact_key(job_id, RESPONSE)
+    found = store.head(where)
+    response = store.get(where)
+    _, names = store_artifacts(store, response, analyse(response, job_id), anew=force)
+    for stale in ARTIFACTS.keys() - set(names):  # an older version made it, this one does not
+        store.delete(artifact_key(job_id, stale))
+    now = store.head(where)
+    return (found and found.etag) == (now and now.etag)
+
+
+def _manifest(store: ObjectStore, job_id: str) -> bytes:
+    try:
+        return store.get(artifact_key(job_id, MANIFEST))
+    except ObjectNotFound:
+        return b""
+
+
+def rebuild(
+    jobs: Annotated[list[str] | None, typer.Argument(metavar="JOB...", help="IDs of published jobs.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Rebuild every published job.")] = False,  # noqa: FBT002 - typer's way to a flag
+    force: Annotated[  # noqa: FBT002 - as above
+        bool, typer.Option("--force", help="Write files even where the manifest is as it should be.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,  # noqa: FBT002 - as above
+) -> None:
+    """Make summary, report, captions and timeline of published jobs anew from the responses stored with them.
+
+    For after an update: deploy first. Subscribers are not told. Settings come from the environment.
+    """
+    if every == bool(jobs):
+        raise typer.BadParameter("name jobs, or say --all")
+    wrong = [job_id for job_id in jobs or () if not is_job_id(job_id)]
+    if wrong:
+        raise typer.BadParameter(f"{', '.join(ascii(each[:80]) for each in wrong)}: a job ID is {JOB_ID_RULE}")
+    store = relay(os.environ).store
+    chosen = list(published(store)) if every else list(jobs or ())
+    console = Console(stderr=True)
+    columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), *Progress.get_default_columns()[3:])
+    with Progress(*columns, console=console, disable=len(chosen) < 2 or not console.is_terminal) as progress:  # noqa: PLR2004 - one needs no bar
+        bar = progress.add_task("Rebuilding", total=len(dict.fromkeys(chosen)))
+        outcomes = rebuild_all(store, chosen, force=force, told=lambda: progress.advance(bar))
+    _report(sorted(outcomes, key=lambda each: each.job_id), as_json=as_json)
+
+
+def _report(outcomes: list[Outcome], *, as_json: bool) -> None:
+    by_state = {state: [each for each in outcomes if each.state is state] for state in State}
+    failed = by_state[State.FAILED]
+    if as_json:
+        told: dict[str, object] = {state.value: [each.job_id for each in found] for state, found in by_state.items()}
+        print(json.dumps(told | {"failed": {each.job_id: each.reason for each in failed}}))
+    else:
+        print(", ".join(f"{len(found)} {state.value}" for state, found in by_state.items()))
+    for each in failed:
+        print(f"smarttag: {each.job_id}: {each.reason}", file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)
