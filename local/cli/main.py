@@ -7,6 +7,7 @@ import sys
 import typer
 
 from local.cli import dead, demo, markers, outbox, serve, summarise, token
+from local.cli.printing import say
 from shared.errors import RelayError
 
 app = typer.Typer(
@@ -29,5 +30,5 @@ def main() -> None:
     try:
         app()
     except RelayError as error:
-        print(f"smarttag: {error}", file=sys.stderr)
+        say(f"smarttag: {error}", error=True)
         sys.exit(1)

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console
+from rich.text import Text
 
 from local import recorded
+from local.cli.printing import console, printable, say
 from local.cloud.world import TOKEN, World, world
 
 
@@ -22,31 +23,31 @@ def serve(
     seconds: Annotated[float, typer.Option(help="Stop by itself after so many seconds; 0: never.")] = 0,
 ) -> None:
     """Keep the local cloud running until Ctrl-C, with the recorded jobs waiting to be published."""
-    console = Console()
     jobs = recorded.jobs()
     responses = {job.job_id: job.response for job in jobs.values()}
     with world(output, responses, port=port, sweep_seconds=10) as cloud:
-        console.print(f"HTTP API   {cloud.http.url}", highlight=False)
-        console.print(f"token      {TOKEN}", highlight=False)
-        console.print(f"objects    {cloud.objects}", highlight=False)
-        console.print("jobs")
+        say(f"HTTP API   {cloud.http.url}")
+        say(f"token      {TOKEN}")
+        say(f"objects    {cloud.objects}")
+        say("jobs")
         for name, job in jobs.items():
-            console.print(f"  {job.job_id}  {name}: {job.description}", highlight=False, soft_wrap=True)
+            say(f"  {job.job_id}  {name}: {job.description}")
         first = next(iter(jobs.values()))
-        console.print("\nTry, from another terminal:", highlight=False)
+        say()
+        say("Try, from another terminal:")
         header = f'-H "Authorization: Bearer {TOKEN}"'
-        console.print(
-            f"  curl {header} -X POST {cloud.http.url}/jobs/{first.job_id}/publish", soft_wrap=True, highlight=False
-        )
-        console.print(f"  curl {header} {cloud.http.url}/jobs/{first.job_id}", soft_wrap=True, highlight=False)
-        console.print("\nWebhooks show here as they come; Ctrl-C ends.", highlight=False)
+        say(f"  curl {header} -X POST {cloud.http.url}/jobs/{first.job_id}/publish")
+        say(f"  curl {header} {cloud.http.url}/jobs/{first.job_id}")
+        say()
+        say("Webhooks show here as they come; Ctrl-C ends.")
         try:
-            _watch(cloud, console, seconds)
+            watch(cloud, seconds)
         except KeyboardInterrupt:
-            console.print("stopped")
+            say("stopped")
 
 
-def _watch(cloud: World, console: Console, seconds: float) -> None:
+def watch(cloud: World, seconds: float) -> None:
+    """Print what comes to the receivers; after so many seconds that is enough, unless they are 0."""
     shown = dict.fromkeys(cloud.receivers, 0)
     pause = threading.Event()
     ticks = int(seconds / 0.2) if seconds else None
@@ -57,5 +58,6 @@ def _watch(cloud: World, console: Console, seconds: float) -> None:
             for delivery in receiver.deliveries[shown[name] :]:
                 shown[name] += 1
                 body = orjson.loads(delivery.body)
-                mark = "[green]verified[/]" if delivery.verified else "[red]NOT VERIFIED[/]"
-                console.print(f"{name:8} {body['type']:24} {body['data']['jobId']}  {mark}", highlight=False)
+                mark = ("verified", "green") if delivery.verified else ("NOT VERIFIED", "red")
+                told = printable(f"{name:8} {body['type']:24} {body['data']['jobId']}  ")
+                console().print(Text.assemble(told, mark), soft_wrap=True)

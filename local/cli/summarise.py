@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from glob import glob
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 import typer
 from rich.console import Console
 from rich.progress import track
 
+from local.cli.files import write_below
+from local.cli.printing import console as terminal
+from local.cli.printing import printable, say, say_json
 from shared.errors import RelayError
 from shared.smarttag import Summary, analyse, make_artifacts
 from shared.smarttag import summarise as summarise_response
@@ -32,12 +35,10 @@ class Outcome:
     error: str = ""
 
     def told(self) -> str:
-        """Return the summary for a reader, or a line about the files it was written into."""
+        """Return a line about the files that the summary was written into."""
         summary = self.summary
         if summary is None:
             return self.error
-        if self.folder is None:
-            return orjson.dumps(orjson.loads(summary.to_json()), option=orjson.OPT_INDENT_2).decode()
         length = summary.media.durationMs
         parts = [summary.status] + ([] if length is None else [f"{length / 1000:.3f} s"])
         lists = {
@@ -49,15 +50,15 @@ class Outcome:
         parts += [f"{len(things)} {name if len(things) > 1 else name[:-1]}" for name, things in lists.items() if things]
         return f"{self.folder}: {', '.join(parts)}"
 
-    def to_json(self) -> bytes:
-        """Return one line for a script."""
+    def to_json(self) -> dict[str, Any]:
+        """Return what a script is told."""
         summary = None if self.summary is None else orjson.loads(self.summary.to_json())
         folder = None if self.folder is None else str(self.folder)
         error = self.error or None
         told = {"source": self.source, "output": folder, "error": error}
         # A file's name may be no text; what cannot be encoded becomes a question mark.
         plain = {key: value and value.encode("utf-8", "replace").decode() for key, value in told.items()}
-        return orjson.dumps({**plain, "summary": summary})
+        return {**plain, "summary": summary}
 
 
 def find(responses: list[str]) -> list[str]:
@@ -71,7 +72,7 @@ def find(responses: list[str]) -> list[str]:
         else:
             names = sorted(filter(os.path.isfile, glob(given, recursive=True)))  # noqa: PTH207 - patterns may be absolute
         if not names:
-            raise typer.BadParameter(f"{given}: no such file, and no pattern or folder with JSON files")
+            raise typer.BadParameter(f"{printable(given)}: no such file, and no pattern or folder with JSON files")
         found |= dict.fromkeys(names)
     return list(found)
 
@@ -81,16 +82,15 @@ def run(sources: list[str], output: Path | None) -> Iterator[Outcome]:
     taken: set[Path] = set()
     for source in sources:
         name = _name(source)
-        folder = None if output is None else output / name
         try:
             response = sys.stdin.buffer.read() if source == _STDIN else Path(source).read_bytes()
-            if folder is None:
+            if output is None:
                 yield Outcome(source, summarise_response(response, name))
-            elif folder in taken:
+            elif (folder := output / name) in taken:
                 yield Outcome(source, error=f"{folder} already holds the files of another response of this name")
             else:
                 taken.add(folder)
-                yield Outcome(source, _write(response, name, folder), folder)
+                yield Outcome(source, _write(response, output, name), folder)
         except (RelayError, OSError) as error:
             yield Outcome(source, error=str(error))
 
@@ -105,21 +105,16 @@ def _name(source: str) -> str:
     """Return what stands for the job ID: a file's name, or in ``jobs/<jobId>/response.json`` the folder's."""
     path = Path(source)
     name = path.absolute().parent.name if path.name == "response.json" else path.stem
-    return "stdin" if source == _STDIN else name.encode("utf-8", "replace").decode() or "response"
+    if name in {"", ".", ".."}:  # the stem of ...json leads out of the output folder
+        name = "response"
+    return "stdin" if source == _STDIN else name.encode("utf-8", "replace").decode()
 
 
-def _write(response: bytes, name: str, folder: Path) -> Summary:
+def _write(response: bytes, output: Path, name: str) -> Summary:
     analysis = analyse(response, name)
-    folder.mkdir(parents=True, exist_ok=True)
     for artifact in make_artifacts(analysis):
-        (folder / artifact.name).write_bytes(artifact.body)
+        write_below(output, f"{name}/{artifact.name}", artifact.body)
     return analysis.summary
-
-
-def _print(line: bytes) -> None:
-    """Print UTF-8 whatever the locale: the output is JSON, or holds names that no other encoding may have."""
-    sys.stdout.buffer.write(line + b"\n")
-    sys.stdout.buffer.flush()
 
 
 def summarise(
@@ -136,15 +131,18 @@ def summarise(
     For a file called response.json, as a job leaves it behind, that is the name of its folder.
     """
     sources = find(responses)
-    console = Console(stderr=True)
+    console = terminal(error=True)
     failed = False
     for outcome in progressing(sources, output, console):
         failed = failed or bool(outcome.error)
         if outcome.error:
-            console.print(f"smarttag: {outcome.source}: {outcome.error}", markup=False, highlight=False, soft_wrap=True)
+            line = printable(f"smarttag: {outcome.source}: {outcome.error}")
+            console.print(line, soft_wrap=True)  # above the bar that shows how far it is
         if as_json:
-            _print(outcome.to_json())
+            say_json(outcome.to_json())
+        elif outcome.folder is not None:
+            say(outcome.told())
         elif outcome.summary is not None:
-            _print(outcome.told().encode("utf-8", "replace"))
+            say_json(orjson.loads(outcome.summary.to_json()), indent=2)
     if failed:
         raise typer.Exit(1)
