@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from shared.storage import ObjectStore
     from shared.webhooks.address_guard import AddressGuard
     from shared.webhooks.announcer import Announcer
-    from shared.webhooks.sender import Sender
+    from shared.webhooks.operations import Condition
+    from shared.webhooks.sender import Attempt, Sender
     from shared.webhooks.subscriber_cache import SubscriberCache
     from shared.webhooks.subscribers import Subscribers
 
@@ -116,6 +117,24 @@ class Relay:
             raise ObjectNotFound("webhooks are off: set SUBSCRIBERS_URL", jobId=job_id)
         return self.publisher.redeliver(announcer.redelivery(job_id, subscriber_id, request_id))
 
+    def conditions(self) -> list[Condition]:
+        """Return how every subscriber is doing."""
+        from shared.webhooks import operations
+
+        return operations.conditions(self.store, self.subscribers(), self.outbox.listed(), self.dead_letters)
+
+    def test_subscriber(self, subscriber_id: str) -> Attempt:
+        """Send one subscriber a ``smarttag.test`` event now; nothing of it is kept."""
+        from shared.webhooks import operations
+
+        return operations.send_test(self._sender, operations.find(self.subscribers(), subscriber_id), time.time())
+
+    def resume_subscriber(self, subscriber_id: str) -> list[str]:
+        """Bring back a subscriber that a 410 switched off; see ``operations.resume``."""
+        from shared.webhooks import operations
+
+        return operations.resume(self.store, self.dead_letters, operations.find(self.subscribers(), subscriber_id))
+
     def accept(self, message: bytes) -> list[dict[str, Any]]:
         """Handle a pushed notification as the event function would, or hand it to that: a topic waits five seconds.
 
@@ -168,10 +187,10 @@ class Relay:
             return {TaskKind.PUBLISH: publishes}
         from shared.webhooks.announcer import FanOutHandler
         from shared.webhooks.delivery_handler import DeliveryHandler
+        from shared.webhooks.endpoint_health import EndpointHealth
 
-        delivers = DeliveryHandler(
-            announcer.events, announcer.subscribers, announcer.health, self._sender, announcer.clock
-        )
+        health = EndpointHealth(self.store, time.time)
+        delivers = DeliveryHandler(announcer.events, announcer.subscribers, health, self._sender, announcer.clock)
         return {
             TaskKind.PUBLISH: publishes,
             TaskKind.FAN_OUT: FanOutHandler(announcer),
@@ -182,11 +201,9 @@ class Relay:
         if self._subscriber_cache is None:
             return None
         from shared.webhooks.announcer import Announcer
-        from shared.webhooks.endpoint_health import EndpointHealth
         from shared.webhooks.stored_event import StoredEvents
 
-        events, health = StoredEvents(self._retrying), EndpointHealth(self.store, time.time)
-        return Announcer(events, self._subscriber_cache, health, _url(self.settings.output), time.time)
+        return Announcer(StoredEvents(self._retrying), self._subscriber_cache, _url(self.settings.output), time.time)
 
     @cached_property
     def _retrying(self) -> RetryingStore:
@@ -204,7 +221,7 @@ class Relay:
     def _subscriber_cache(self) -> SubscriberCache | None:
         from shared.webhooks.subscriber_cache import SubscriberCache
 
-        return None if self.settings.subscribers is None else SubscriberCache(self._subscribers, time.time)
+        return None if self.settings.subscribers is None else SubscriberCache(self.subscribers, time.time)
 
     @cached_property
     def invoker(self) -> Invoker:
@@ -234,7 +251,12 @@ class Relay:
     def _call(self, service: str, qualifier: str | None, function: str, payload: bytes, timeout: float) -> bytes:
         return self.invoker.call(service, qualifier, function, payload, timeout)
 
-    def _subscribers(self) -> Subscribers:
+    def subscribers(self) -> Subscribers:
+        """Read subscribers.json now.
+
+        Raises:
+            SubscribersBroken: nothing of it can be read.
+        """
         from shared.webhooks.subscribers import parse as read
 
         where = self.settings.subscribers

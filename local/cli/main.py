@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from local.cli import dead, demo, markers, outbox, serve, summarise, token
+from local.cli import dead, demo, markers, outbox, serve, subscribers, summarise, token
 from local.cli.printing import say
 from shared.errors import RelayError
 
@@ -22,6 +22,7 @@ app.command()(summarise.summarise)
 app.command()(markers.markers)
 app.command()(outbox.outbox)
 app.add_typer(dead.app, name="dead")
+app.add_typer(subscribers.app, name="subscribers")
 app.add_typer(token.app, name="token")
 
 

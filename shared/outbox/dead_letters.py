@@ -44,6 +44,11 @@ class DeadLetters:
             if key.endswith(".json"):
                 yield key.removeprefix(DEAD).removesuffix(".json")
 
+    @staticmethod
+    def subscriber_of(name: str) -> str:
+        """Return to whom the letter's delivery was to go; nothing if it is about something else."""
+        return name.split("~")[2] if name.startswith("deliveries/") and name.count("~") > 1 else ""
+
     def show(self, name: str) -> dict[str, Any]:
         """Return all that is known of one.
 

@@ -189,7 +189,7 @@ class Outbox:
                 return replace(outcome, record=result)
             state = State.DEAD
         if state in {State.DEAD, State.GONE}:
-            self._write_dead_letter(task, record)
+            self._write_dead_letter(task, record, state)
         record = replace(record, state=state.value)
         self.create_json(task.receipt_key, record.to_json())
         return replace(outcome, state=state, record=record)
@@ -198,13 +198,14 @@ class Outbox:
         """Enqueue the attempt after the one that failed with ``result``."""
         self.enqueue(replace(task, attempt=task.attempt + 1, due=result.next or task.due))
 
-    def _write_dead_letter(self, task: Task, last: Record) -> None:
+    def _write_dead_letter(self, task: Task, last: Record, state: State) -> None:
         earlier = (self._read_result(replace(task, attempt=number)) for number in range(1, task.attempt))
         attempts = [*filter(None, earlier), last]
         letter = {
             **task.describe(),
             "version": SCHEMA_VERSION,
             "series": task.series,
+            "state": state.value,
             "reason": last.error or f"status {last.status}",
             "enqueuedAt": iso(task.enqueued_at),
             "deadAt": iso(self.now()),

@@ -52,8 +52,10 @@ class DeliveryHandler(Handler):
         if not isinstance(subscriber, Subscriber):
             return _unserved(subscriber)
         again = task.series != FIRST  # somebody wants it sent in spite of what was before
-        if reason := self._given_up(task, subscriber, again=again):
+        if reason := self._given_up(task, subscriber):
             return Outcome.without_attempt(State.DEAD, reason)
+        if self.health.is_gone(subscriber.id, subscriber.url) and not again:
+            return Outcome.without_attempt(State.GONE, "the subscriber was switched off: it answered 410 before")
         event = self.events.of(task.job_id, task.event)
         wanted = again or subscriber.wants(payload.event_type(task.event))
         body = event.body_for(subscriber, again=again or task.attempt > 1, wanted=wanted)
@@ -64,14 +66,12 @@ class DeliveryHandler(Handler):
         webhook_id = payload.webhook_id(task.job_id, task.event)
         return _outcome(self.sender.send(subscriber, webhook_id, int(self.clock()), body))
 
-    def _given_up(self, task: Task, subscriber: Subscriber, *, again: bool) -> str:
+    def _given_up(self, task: Task, subscriber: Subscriber) -> str:
         """Return why nothing is sent any more; empty if it is."""
         if not subscriber.enabled:
             return "the subscriber is disabled"
         if self._is_too_late(task) and not self.health.allows(task):
             return f"the endpoint kept failing for the {GIVE_UP // 3600:.0f} h that this waited for it"
-        if self.health.is_gone(subscriber.id, subscriber.url) and not again:
-            return "the subscriber was switched off: it answered 410 before"
         return ""
 
     def recorded(self, task: Task, outcome: Outcome) -> None:

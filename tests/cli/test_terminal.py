@@ -91,6 +91,7 @@ def on_screen(tmp_path: Path, width: int) -> Callable[..., str]:
     letters(tmp_path / "bucket")
     env = {
         "OUTPUT_URL": (tmp_path / "bucket").as_uri(),
+        "SUBSCRIBERS_URL": (tmp_path / "subscribers.json").as_uri(),
         "COLUMNS": str(width),
         "FORCE_COLOR": "1",
         "TERM": "xterm-256color",
@@ -159,6 +160,27 @@ def test_summarise(on_screen: Callable[..., str], tmp_path: Path, options: list[
     bad.write_bytes(b"<Error/>")
     assert "bad\\u001b[2J\\u009b.json:MPSansweredXML" in flat(on_screen("summarise", str(bad), *options))
     assert "\\u001b" in on_screen("summarise", "no\x1b[2Jwhere")
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_subscribers(on_screen: Callable[..., str], tmp_path: Path, options: list[str]) -> None:
+    good = {"id": "cms", "url": "fc://a/b", "secrets": ["whsec_" + "A" * 32]}
+    bad = {
+        "id": TEXT,
+        TEXT: TEXT,
+        "events": [TEXT],
+        "headers": {TEXT: TEXT},
+        "url": TEXT,
+        "secrets": [TEXT, f"env:{TEXT}"],
+    }
+    path = tmp_path / "subscribers.json"
+    path.write_bytes(orjson.dumps({"version": 1, "subscribers": [good, bad]}))
+    state = {"version": 2, "failures": 1, "since": TEXT, "at": TEXT, "error": TEXT}
+    DirectoryStore(tmp_path / "bucket").put("subscribers/cms/breaker.json", orjson.dumps(state))
+    shown = flat(on_screen("subscribers", "list", *options))
+    assert all(flat(word) in shown for word in WORDS)
+    assert "#2" in flat(on_screen("subscribers", "check", str(path), *options))
+    assert "setINVOKE_ENDPOINT" in flat(on_screen("subscribers", "test", "cms", *options))
 
 
 def test_markers(on_screen: Callable[..., str], tmp_path: Path) -> None:

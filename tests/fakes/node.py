@@ -141,7 +141,7 @@ class Node:
     def _parts(self) -> tuple[StoredEvents, EndpointHealth, Announcer]:
         assert self._cache is not None
         events, health = StoredEvents(self._retrying), EndpointHealth(self.store, self._clock)
-        return events, health, Announcer(events, self._cache, health, self._base, self._clock)
+        return events, health, Announcer(events, self._cache, self._base, self._clock)
 
     def task(self, job: str = "job1", status: str = "Success", request: str | None = None) -> Task:
         """Return the publication of a job; a redelivery where a ``request`` asks for it."""
