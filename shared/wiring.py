@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -28,11 +28,15 @@ from shared.triggers import Publish, Sweep, parse
 if TYPE_CHECKING:
     from shared.invoker import Invoker
     from shared.mps.client import MpsClient
+    from shared.outbox.outcome import State
+    from shared.outbox.records import Record
+    from shared.outbox.task import Task
     from shared.smarttag.model import Summary
     from shared.storage import ObjectStore
     from shared.webhooks.address_guard import AddressGuard
     from shared.webhooks.announcer import Announcer
     from shared.webhooks.operations import Condition
+    from shared.webhooks.operator_events import OperatorEvents
     from shared.webhooks.sender import Attempt, Sender
     from shared.webhooks.subscriber_cache import SubscriberCache
     from shared.webhooks.subscribers import Subscribers
@@ -172,7 +176,7 @@ class Relay:
     @cached_property
     def outbox(self) -> Outbox:
         """What is to be done."""
-        return Outbox(self._retrying, time.time, random.Random())
+        return Outbox(self._retrying, time.time, random.Random(), given_up=self._given_up)
 
     @cached_property
     def dead_letters(self) -> DeadLetters:
@@ -190,12 +194,28 @@ class Relay:
         from shared.webhooks.endpoint_health import EndpointHealth
 
         health = EndpointHealth(self.store, time.time)
-        delivers = DeliveryHandler(announcer.events, announcer.subscribers, health, self._sender, announcer.clock)
+        parts = (announcer.events, announcer.subscribers, health, self._sender, announcer.clock)
+        delivers = DeliveryHandler(*parts, recovered=self._recovered)
         return {
             TaskKind.PUBLISH: publishes,
             TaskKind.FAN_OUT: FanOutHandler(announcer),
             TaskKind.DELIVERY: delivers,
         }
+
+    def _given_up(self, task: Task, state: State, record: Record) -> Iterable[Task]:
+        operators = self._operators()
+        return () if operators is None else operators.given_up(task, state, record)
+
+    def _recovered(self, subscriber: str, since: str) -> None:
+        operators = self._operators()
+        self.outbox.enqueue_all(() if operators is None else operators.recovered(subscriber, since))
+
+    def _operators(self) -> OperatorEvents | None:
+        if self._subscriber_cache is None:
+            return None
+        from shared.webhooks.operator_events import OperatorEvents
+
+        return OperatorEvents(self._retrying, self._subscriber_cache, time.time)
 
     def _announcer(self) -> Announcer | None:
         if self._subscriber_cache is None:

@@ -55,6 +55,7 @@ class DeadLetters:
         Raises:
             ObjectNotFound: there is none of that name.
             BadInput: what lies there is no dead letter.
+            NewerRecord: a newer version of this software wrote it, in a form of its own.
         """
         try:
             letter = self.outbox.read_json(f"{DEAD}{name}.json")
@@ -63,6 +64,7 @@ class DeadLetters:
         if letter is None:
             raise ObjectNotFound(f"there is no dead letter {name[:200]!a}; smarttag dead list shows what there is")
         if not isinstance(letter, dict) or not all(isinstance(letter.get(each), str) for each in _ALWAYS):
+            check_version(letter if isinstance(letter, dict) else {})
             raise BadInput(f"{DEAD}{name[:200]!a}.json is no dead letter; look at the object, and remove it")
         return letter
 

@@ -65,14 +65,26 @@ class Claimed:
     lease: float
 
 
+GivenUp = Callable[[Task, State, Record], Iterable[Task]]
+
+
+def _nothing_follows(_task: Task, _state: State, _record: Record) -> tuple[Task, ...]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Outbox:
-    """The protocol over a store."""
+    """The protocol over a store.
+
+    ``given_up`` returns what follows from the end of a task that leaves a dead letter. It is called before the end is
+    recorded, so that nothing is lost, and therefore perhaps more than once.
+    """
 
     store: ObjectStore  # one that asks again where an answer may have been lost
     clock: Callable[[], float]  # seconds since 1970; workers' clocks may disagree
     rng: random.Random  # jitter
     threads: int = 32  # tasks at a time
+    given_up: GivenUp = _nothing_follows
 
     def now(self) -> int:
         """Return this worker's time in milliseconds."""
@@ -190,6 +202,7 @@ class Outbox:
             state = State.DEAD
         if state in {State.DEAD, State.GONE}:
             self._write_dead_letter(task, record, state)
+            self.enqueue_all(self.given_up(task, state, record))
         record = replace(record, state=state.value)
         self.create_json(task.receipt_key, record.to_json())
         return replace(outcome, state=state, record=record)

@@ -72,7 +72,7 @@ class Announcer:
         known, wanted = self.subscribers.read(), payload.event_type(fan_out.event)
         tasks = [replace(delivery, subscriber=good.id) for good in known.wanting(wanted)]
         for each in known.broken:
-            if each.enabled:
+            if each.enabled and not payload.is_operators(fan_out.event):
                 log("subscriber.broken", level=logging.ERROR, subscriber=each.id, reason=each.reason)
                 if not each.id.startswith("#"):  # those have no name to be told by
                     tasks.append(replace(delivery, subscriber=each.id))

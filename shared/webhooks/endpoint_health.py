@@ -74,7 +74,9 @@ class EndpointHealth:
         subscriber = task.subscriber
         with self._lock:
             if record.kind is AttemptKind.GONE:
-                self._write(gone_key(subscriber, url), {"status": 410, "error": record.error})
+                self._keys.add(gone_key(subscriber, url))
+                with _advice():
+                    record_gone(self.store, gone_key(subscriber, url), record.error, int(self.clock() * 1000))
                 log("subscriber.gone", level=logging.ERROR, subscriber=subscriber)
             elif record.kind is AttemptKind.DELIVERED or _is_up(record):
                 self._failures[subscriber] = self._others[subscriber] = 0
@@ -90,6 +92,17 @@ class EndpointHealth:
                 if failures == TRIPS_AT:
                     log("breaker.open", level=logging.ERROR, subscriber=subscriber, failures=failures)
                     self._elected(task)  # this window has had its attempts
+
+    def recovering(self, task: Task, url: str, record: Record) -> str:
+        """Return since when an endpoint was spared or gone that this attempt shows to be up; empty if it was not."""
+        subscriber = task.subscriber
+        with self._lock:
+            if self.is_gone(subscriber, url) and record.kind is AttemptKind.DELIVERED:
+                with _advice(), suppress(ObjectNotFound):
+                    return str(orjson.loads(self.store.get(gone_key(subscriber, url)))["at"])
+            if (record.kind is AttemptKind.DELIVERED or _is_up(record)) and self._count(subscriber) >= TRIPS_AT:
+                return self._since.get(subscriber, "")
+        return ""
 
     def unused(self, task: Task) -> None:
         """Take notice that no attempt was made after all: another may be this window's."""
@@ -137,6 +150,12 @@ class EndpointHealth:
 def _is_up(record: Record) -> bool:
     """Say whether a failed attempt was answered by somebody who has read it: 4xx, but not 408 or 429."""
     return record.status is not None and 400 <= record.status < 500 and record.status not in {408, 429}  # noqa: PLR2004 - 4xx
+
+
+def record_gone(store: ObjectStore, key: str, error: str | None, now: int) -> str:
+    """Record that a URL answered 410, unless that is known; return since when, in ISO 8601."""
+    store.create(key, orjson.dumps({"version": SCHEMA_VERSION, "status": 410, "error": error, "at": iso(now)}))
+    return str(orjson.loads(store.get(key))["at"])
 
 
 @contextmanager
