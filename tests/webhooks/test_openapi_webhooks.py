@@ -72,9 +72,7 @@ def test_events_for_operators_and_a_test() -> None:
     assert check(orjson.dumps(operations.test_event("a", 1_790_000_000.0))) == operations.TEST_EVENT
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"data": {}}, {"timestamp": 1}, {"more": 1}, {"data": {"message": "", "x": 1}}]
-)
+@pytest.mark.parametrize("wrong", [{"data": {}}, {"timestamp": 1}, {"more": 1}, {"data": {"message": "", "x": 1}}])
 def test_what_is_not_described_is_found(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         check(orjson.dumps({**operations.test_event("a", 1_790_000_000.0), **wrong}))
