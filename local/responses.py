@@ -13,7 +13,9 @@ _BY_MPS = "MPS answered"  # how every BadResponse of the core begins
 def job_id_of(path: Path) -> str:
     """Return what stands for the job ID: a file's name, or in ``jobs/<jobId>/response.json`` the folder's."""
     name = path.absolute().parent.name if path.name == RESPONSE else path.stem
-    return name.encode("utf-8", "replace").decode() or "response"
+    if name in {"", ".", ".."}:  # the stem of ...json leads out of a folder
+        name = "response"
+    return name.encode("utf-8", "replace").decode()
 
 
 def fault(error: BadResponse, what: str = "the file") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -28,11 +28,16 @@ from shared.triggers import Publish, Sweep, parse
 if TYPE_CHECKING:
     from shared.invoker import Invoker
     from shared.mps.client import MpsClient
+    from shared.outbox.outcome import State
+    from shared.outbox.records import Record
+    from shared.outbox.task import Task
     from shared.smarttag.model import Summary
     from shared.storage import ObjectStore
     from shared.webhooks.address_guard import AddressGuard
     from shared.webhooks.announcer import Announcer
-    from shared.webhooks.sender import Sender
+    from shared.webhooks.operations import Condition
+    from shared.webhooks.operator_events import OperatorEvents
+    from shared.webhooks.sender import Attempt, Sender
     from shared.webhooks.subscriber_cache import SubscriberCache
     from shared.webhooks.subscribers import Subscribers
 
@@ -116,6 +121,24 @@ class Relay:
             raise ObjectNotFound("webhooks are off: set SUBSCRIBERS_URL", jobId=job_id)
         return self.publisher.redeliver(announcer.redelivery(job_id, subscriber_id, request_id))
 
+    def conditions(self) -> list[Condition]:
+        """Return how every subscriber is doing."""
+        from shared.webhooks import operations
+
+        return operations.conditions(self.store, self.subscribers(), self.outbox.listed(), self.dead_letters)
+
+    def test_subscriber(self, subscriber_id: str) -> Attempt:
+        """Send one subscriber a ``smarttag.test`` event now; nothing of it is kept."""
+        from shared.webhooks import operations
+
+        return operations.send_test(self._sender, operations.find(self.subscribers(), subscriber_id), time.time())
+
+    def resume_subscriber(self, subscriber_id: str) -> list[str]:
+        """Bring back a subscriber that a 410 switched off; see ``operations.resume``."""
+        from shared.webhooks import operations
+
+        return operations.resume(self.store, self.dead_letters, operations.find(self.subscribers(), subscriber_id))
+
     def accept(self, message: bytes) -> list[dict[str, Any]]:
         """Handle a pushed notification as the event function would, or hand it to that: a topic waits five seconds.
 
@@ -153,7 +176,7 @@ class Relay:
     @cached_property
     def outbox(self) -> Outbox:
         """What is to be done."""
-        return Outbox(self._retrying, time.time, random.Random())
+        return Outbox(self._retrying, time.time, random.Random(), given_up=self._given_up)
 
     @cached_property
     def dead_letters(self) -> DeadLetters:
@@ -168,25 +191,39 @@ class Relay:
             return {TaskKind.PUBLISH: publishes}
         from shared.webhooks.announcer import FanOutHandler
         from shared.webhooks.delivery_handler import DeliveryHandler
+        from shared.webhooks.endpoint_health import EndpointHealth
 
-        delivers = DeliveryHandler(
-            announcer.events, announcer.subscribers, announcer.health, self._sender, announcer.clock
-        )
+        health = EndpointHealth(self.store, time.time)
+        parts = (announcer.events, announcer.subscribers, health, self._sender, announcer.clock)
+        delivers = DeliveryHandler(*parts, recovered=self._recovered)
         return {
             TaskKind.PUBLISH: publishes,
             TaskKind.FAN_OUT: FanOutHandler(announcer),
             TaskKind.DELIVERY: delivers,
         }
 
+    def _given_up(self, task: Task, state: State, record: Record) -> Iterable[Task]:
+        operators = self._operators()
+        return () if operators is None else operators.given_up(task, state, record)
+
+    def _recovered(self, subscriber: str, since: str) -> None:
+        operators = self._operators()
+        self.outbox.enqueue_all(() if operators is None else operators.recovered(subscriber, since))
+
+    def _operators(self) -> OperatorEvents | None:
+        if self._subscriber_cache is None:
+            return None
+        from shared.webhooks.operator_events import OperatorEvents
+
+        return OperatorEvents(self._retrying, self._subscriber_cache, time.time)
+
     def _announcer(self) -> Announcer | None:
         if self._subscriber_cache is None:
             return None
         from shared.webhooks.announcer import Announcer
-        from shared.webhooks.endpoint_health import EndpointHealth
         from shared.webhooks.stored_event import StoredEvents
 
-        events, health = StoredEvents(self._retrying), EndpointHealth(self.store, time.time)
-        return Announcer(events, self._subscriber_cache, health, _url(self.settings.output), time.time)
+        return Announcer(StoredEvents(self._retrying), self._subscriber_cache, _url(self.settings.output), time.time)
 
     @cached_property
     def _retrying(self) -> RetryingStore:
@@ -204,7 +241,7 @@ class Relay:
     def _subscriber_cache(self) -> SubscriberCache | None:
         from shared.webhooks.subscriber_cache import SubscriberCache
 
-        return None if self.settings.subscribers is None else SubscriberCache(self._subscribers, time.time)
+        return None if self.settings.subscribers is None else SubscriberCache(self.subscribers, time.time)
 
     @cached_property
     def invoker(self) -> Invoker:
@@ -234,7 +271,12 @@ class Relay:
     def _call(self, service: str, qualifier: str | None, function: str, payload: bytes, timeout: float) -> bytes:
         return self.invoker.call(service, qualifier, function, payload, timeout)
 
-    def _subscribers(self) -> Subscribers:
+    def subscribers(self) -> Subscribers:
+        """Read subscribers.json now.
+
+        Raises:
+            SubscribersBroken: nothing of it can be read.
+        """
         from shared.webhooks.subscribers import parse as read
 
         where = self.settings.subscribers

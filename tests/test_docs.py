@@ -82,5 +82,5 @@ def test_readmes_name_every_command_of_the_command_line(readme: str) -> None:
     )
     assert "demo" in done.stdout
     text = (ROOT / readme).read_text(encoding="utf-8")
-    for command in ("summarise", "dead replay"):
+    for command in ("summarise", "dead replay", "subscribers check"):
         assert f"smarttag {command}" in text

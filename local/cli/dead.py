@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Column
 
+from local.cli.printing import say, say_json, say_table
 from shared.errors import BadInput, PermanentError
 from shared.outbox.dead_letters import DeadLetters
 from shared.triggers import Poison, parse
@@ -24,19 +22,32 @@ Name = Annotated[str, typer.Argument(help="As shown by smarttag dead list.")]
 
 @app.command("list")
 def list_(as_json: AsJson = False) -> None:  # noqa: FBT002 - typer's way to a flag
-    """List all dead letters with their reasons. Settings come from the environment."""
+    """List all dead letters with their reasons. Settings come from the environment.
+
+    One that cannot be read is listed with the reason, and as ``{"name", "unreadable"}`` in JSON.
+    """
     dead = _dead()
-    letters = [{"name": name, **dead.show(name)} for name in dead.names()]
+    letters = [_letter(dead, name) for name in dead.names()]
     if as_json:
-        print(json.dumps(letters))
-        return
-    table = Table(Column("name", no_wrap=True), "since", "reason", title=f"{len(letters)} dead letters")
-    for letter in letters:
-        table.add_row(_escape(letter["name"]), letter["deadAt"][:19].replace("T", " "), _escape(letter["reason"]))
-    console = Console()
-    # Names are there to be typed again: a narrow terminal may break the lines, but no name is cut short.
-    console.width = max(console.width, 60 + max((len(letter["name"]) for letter in letters), default=0))
-    console.print(table if letters else "There are no dead letters.")
+        say_json(letters)
+    elif not letters:
+        say("There are no dead letters.")
+    else:
+        say_table(
+            (Column("name", no_wrap=True), "since", "reason"),
+            (
+                (each["name"], each.get("deadAt", "")[:19].replace("T", " "), each.get("reason") or each["unreadable"])
+                for each in letters
+            ),
+            f"{len(letters)} dead letters",
+        )
+
+
+def _letter(dead: DeadLetters, name: str) -> dict[str, Any]:
+    try:
+        return {"name": name, **dead.show(name)}
+    except PermanentError as error:  # it must not hide the others
+        return {"name": name, "unreadable": error.message}
 
 
 @app.command()
@@ -47,18 +58,17 @@ def show(name: Name, as_json: AsJson = False) -> None:  # noqa: FBT002 - typer's
     if facts["kind"] == "notification":
         facts["message"] = dead.raw(name).decode(errors="backslashreplace")
     if as_json:
-        print(json.dumps(facts))
+        say_json(facts)
         return
-    console = Console()
     attempts = facts.pop("attempts", [])
     for what, value in facts.items():
-        console.print(f"{what}: {_printable(str(value))}", markup=False)
+        say(f"{what}: {value}")
     if attempts:
-        table = Table("attempt", "at", "status", "ms", "error", "answer")
-        for each in attempts:
-            fields = ("attempt", "at", "status", "durationMs", "error", "excerpt")
-            table.add_row(*(_escape(str(each[what])) if each.get(what) is not None else "" for what in fields))
-        console.print(table)
+        fields = ("attempt", "at", "status", "durationMs", "error", "excerpt")
+        say_table(
+            ("attempt", "at", "status", "ms", "error", "answer"),
+            (["" if each.get(what) is None else each[what] for what in fields] for each in attempts),
+        )
 
 
 @app.command()
@@ -80,11 +90,11 @@ def replay(
             failed[name] = error
             continue
         if not as_json:
-            print(f"enqueued again: {name}")
+            say(f"enqueued again: {name}")
     if as_json:
-        print(json.dumps({"enqueued": [name for name in chosen if name not in failed]}))
+        say_json({"enqueued": [name for name in chosen if name not in failed]})
     for name, reason in failed.items():
-        print(f"smarttag: {name}: {reason}", file=sys.stderr)
+        say(f"smarttag: {name}: {reason}", error=True)
     if failed:
         raise typer.Exit(1)
 
@@ -103,14 +113,3 @@ def _again(raw: bytes) -> None:
 
 def _dead() -> DeadLetters:
     return relay(os.environ).dead_letters
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(_printable(text))
-
-
-def _printable(text: str) -> str:
-    """Show control characters as such, so that nobody else's text commands the terminal."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)

@@ -12,11 +12,11 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.table import Column
+from rich.text import Text
 
 from local import recorded
+from local.cli.printing import console, printable, say, say_table
 from local.cloud.accounts import ROLE
 from local.cloud.server import Fault, Response
 from local.cloud.world import SECRETS, TOKEN, World, world
@@ -32,6 +32,13 @@ _COUNTED = {
     "links": "link",
     "alerts": "alert",
 }
+COLUMNS = (
+    Column("job", no_wrap=True),
+    Column("status", no_wrap=True),
+    Column("found", overflow="fold"),
+    Column("files", no_wrap=True),
+    Column("told", overflow="fold"),
+)
 
 
 @dataclass(frozen=True)
@@ -48,22 +55,22 @@ def demo(
     ),
 ) -> None:
     """Play recorded jobs of every result type through both functions on this machine, and check the outcome."""
-    console = Console()
     shutil.rmtree(output, ignore_errors=True)
     jobs = recorded.jobs()
     with world(output, {job.job_id: job.response for job in jobs.values()}) as cloud:
-        console.print(f"Local cloud is up: MPS {cloud.mps.url}, OSS {cloud.oss.url}, HTTP API {cloud.http.url}")
+        say(f"Local cloud is up: MPS {cloud.mps.url}, OSS {cloud.oss.url}, HTTP API {cloud.http.url}")
         _play(cloud, jobs.values())
-        console.print(_table(cloud, jobs))
+        say_table(COLUMNS, rows(cloud, jobs), frame=False)
         checks = [*_checks(cloud, jobs)]
-    console.print()
+    say()
     for check in checks:
-        mark = "[green]ok[/]    " if check.holds else "[red]FAILED[/]"
-        console.print(f"{mark} {escape(check.claim)}", highlight=False, soft_wrap=True)
+        mark = ("ok    ", "green") if check.holds else ("FAILED", "red")
+        console().print(Text.assemble(mark, f" {printable(check.claim)}"), soft_wrap=True)
     folder = cloud.job(jobs[recorded.SHOWN].job_id)
-    console.print("\nOpen the report in a browser:")
-    console.print(str((folder / "report.html").resolve()), style="bold", soft_wrap=True, highlight=False)
-    console.print(f"Everything the jobs left behind: {cloud.objects / 'jobs'}", soft_wrap=True, highlight=False)
+    say()
+    say("Open the report in a browser:")
+    console().print(Text(printable((folder / "report.html").resolve()), "bold"), soft_wrap=True)
+    say(f"Everything the jobs left behind: {cloud.objects / 'jobs'}")
     if not all(check.holds for check in checks):
         raise typer.Exit(1)
 
@@ -79,20 +86,16 @@ def _play(cloud: World, jobs: Iterable[recorded.RecordedJob]) -> None:
         raise typer.Exit(1)
 
 
-def _table(cloud: World, jobs: dict[str, recorded.RecordedJob]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for heading in ("job", "status", "found", "files", "told"):
-        table.add_column(heading, overflow="fold", no_wrap=heading in {"job", "status", "files"})
+def rows(cloud: World, jobs: dict[str, recorded.RecordedJob]) -> Iterator[tuple[object, ...]]:
+    """Yield for each job what stands in ``COLUMNS``."""
     for name, job in jobs.items():
         path = cloud.job(job.job_id) / "summary.json"
         if not path.exists():
-            table.add_row(name, "-", job.description, "0", _told(cloud, job.job_id))
+            yield name, "-", job.description, 0, _told(cloud, job.job_id)
             continue
         summary = orjson.loads(path.read_bytes())
         files = sum(1 for each in path.parent.iterdir() if each.is_file())
-        found = escape(_found(summary)) or job.description
-        table.add_row(name, summary["status"], found, str(files), _told(cloud, job.job_id))
-    return table
+        yield name, summary["status"], _found(summary) or job.description, files, _told(cloud, job.job_id)
 
 
 def _found(summary: dict[str, Any]) -> str:

@@ -6,7 +6,8 @@ import sys
 
 import typer
 
-from local.cli import dead, demo, markers, outbox, rebuild, serve, summarise, token
+from local.cli import dead, demo, markers, outbox, rebuild, serve, subscribers, summarise, token
+from local.cli.printing import say
 from local.cli.version import Version
 from shared.errors import RelayError
 
@@ -30,6 +31,7 @@ app.command()(markers.markers)
 app.command()(rebuild.rebuild)
 app.command()(outbox.outbox)
 app.add_typer(dead.app, name="dead")
+app.add_typer(subscribers.app, name="subscribers")
 app.add_typer(token.app, name="token")
 
 
@@ -38,5 +40,5 @@ def main() -> None:
     try:
         app()
     except RelayError as error:
-        print(f"smarttag: {error}", file=sys.stderr)
+        say(f"smarttag: {error}", error=True)
         sys.exit(1)

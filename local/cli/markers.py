@@ -14,6 +14,8 @@ from urllib.parse import quote
 
 import typer
 
+from local.cli.files import write_below
+from local.cli.printing import say
 from local.responses import job_id_of
 from shared.errors import BadInput
 from shared.jobs import RESPONSE, artifact_key, check_job_id
@@ -149,16 +151,17 @@ def _printable(text: str) -> str:
 
 def _save(source: str, output: Path | None, files: Iterator[tuple[str, bytes]]) -> Iterator[str]:
     """Write beside the file, or into the store beside the job, unless a folder is named; yield where."""
-    folder = Path(source).parent / "markers" if output is None and Path(source).is_file() else output
+    beside = output is None and Path(source).is_file()
     for name, body in files:
+        below = f"markers/{name}" if beside else name
+        folder = Path(source).parent if beside else output
         if folder is None:
             key = artifact_key(source, f"markers/{name}")
             relay(os.environ).store.put(key, body, "application/octet-stream")
             yield key
         else:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(body)
-            yield str(folder / name)
+            write_below(folder, below, body)
+            yield str(folder / below)
 
 
 def _read(source: str) -> Summary:
@@ -193,4 +196,4 @@ def markers(
         (name + _SUFFIX[kind], write(summary, RATES[fps], kind, media or f"{name}.mp4")) for kind in formats or Format
     )
     for place in _save(source, output, files):
-        print(f"{place}: {len(marks(summary))} markers")
+        say(f"{place}: {len(marks(summary))} markers")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Column
 
+from local.cli.printing import say, say_json, say_table
 from shared.outbox.records import iso
 from shared.wiring import relay
 
@@ -28,16 +27,22 @@ def outbox(
         for task in relay(os.environ).outbox.listed()
     ]
     if as_json:
-        print(json.dumps(entries))
-        return
-    job, to = Column("job", no_wrap=True), Column("to", no_wrap=True)
-    table = Table(job, "what", to, "attempt", "waiting since", "next try", title=f"{len(entries)} waiting")
-    for entry in entries:
-        what = f"{entry['kind']} {entry.get('event', '')}".strip()
-        since, due = (entry[name][:19].replace("T", " ") for name in ("enqueuedAt", "nextTry"))
-        table.add_row(entry["jobId"], what, entry.get("subscriber", ""), str(entry["attempt"]), since, due)
-    console = Console()
-    # A narrow terminal may break the lines, but no name is cut short.
-    names = (len(entry["jobId"]) + len(entry.get("subscriber", "")) for entry in entries)
-    console.width = max(console.width, 90 + max(names, default=0))
-    console.print(table if entries else "Nothing is waiting.")
+        say_json(entries)
+    elif not entries:
+        say("Nothing is waiting.")
+    else:
+        columns = (
+            Column("job", no_wrap=True),
+            "what",
+            Column("to", no_wrap=True),
+            "attempt",
+            "waiting since",
+            "next try",
+        )
+        say_table(columns, map(_row, entries), f"{len(entries)} waiting")
+
+
+def _row(entry: dict[str, Any]) -> tuple[object, ...]:
+    what = f"{entry['kind']} {entry.get('event', '')}".strip()
+    since, due = (entry[name][:19].replace("T", " ") for name in ("enqueuedAt", "nextTry"))
+    return entry["jobId"], what, entry.get("subscriber", ""), entry["attempt"], since, due

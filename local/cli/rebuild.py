@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 
+from local.cli.printing import console, say, say_json
 from local.responses import fault
 from shared.errors import BadResponse, ObjectNotFound, RelayError
 from shared.jobs import ARTIFACTS, JOB_ID_RULE, MANIFEST, RESPONSE, artifact_key, is_job_id
@@ -123,9 +121,9 @@ def rebuild(
         raise typer.BadParameter(f"{', '.join(ascii(each[:80]) for each in wrong)}: a job ID is {JOB_ID_RULE}")
     store = relay(os.environ).store
     chosen = list(published(store)) if every else list(jobs or ())
-    console = Console(stderr=True)
+    shown = console(error=True)
     columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), *Progress.get_default_columns()[3:])
-    with Progress(*columns, console=console, disable=len(chosen) < 2 or not console.is_terminal) as progress:  # noqa: PLR2004 - one needs no bar
+    with Progress(*columns, console=shown, disable=len(chosen) < 2 or not shown.is_terminal) as progress:  # noqa: PLR2004 - one needs no bar
         bar = progress.add_task("Rebuilding", total=len(dict.fromkeys(chosen)))
         outcomes = rebuild_all(store, chosen, force=force, told=lambda: progress.advance(bar))
     _report(sorted(outcomes, key=lambda each: each.job_id), as_json=as_json)
@@ -136,10 +134,10 @@ def _report(outcomes: list[Outcome], *, as_json: bool) -> None:
     failed = by_state[State.FAILED]
     if as_json:
         told: dict[str, object] = {state.value: [each.job_id for each in found] for state, found in by_state.items()}
-        print(json.dumps(told | {"failed": {each.job_id: each.reason for each in failed}}))
+        say_json(told | {"failed": {each.job_id: each.reason for each in failed}})
     else:
-        print(", ".join(f"{len(found)} {state.value}" for state, found in by_state.items()))
+        say(", ".join(f"{len(found)} {state.value}" for state, found in by_state.items()))
     for each in failed:
-        print(f"smarttag: {each.job_id}: {each.reason}", file=sys.stderr)
+        say(f"smarttag: {each.job_id}: {each.reason}", error=True)
     if failed:
         raise typer.Exit(1)

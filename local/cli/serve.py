@@ -14,9 +14,10 @@ from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console
+from rich.text import Text
 
 from local import recorded
+from local.cli.printing import console, printable, say
 from local.cloud.world import ALLOWED, TOKEN, World, secret, world
 from local.responses import fault, job_id_of
 from shared.errors import BadInput, BadResponse, TargetRefused
@@ -45,16 +46,16 @@ def serve(
     own = dict(map(_read, job or ()))
     others = {f"own-{number}": _checked(url) for number, url in enumerate(subscribe or (), 1)}
     responses = {each.job_id: each.response for each in recorded.jobs().values()} | own
-    console = Console(soft_wrap=True, highlight=False)
     with _folder(output) as folder, _running(folder, responses, port, others) as cloud:
         try:
-            _introduce(console, cloud, [*own], others)
+            _introduce(cloud, [*own], others)
             if output is None:
-                console.print("Everything is removed at the end; --output FOLDER keeps it.")
-            console.print("\nWebhooks show here as they come; Ctrl-C ends.")
-            _watch(cloud, console, seconds)
+                say("Everything is removed at the end; --output FOLDER keeps it.")
+            say()
+            say("Webhooks show here as they come; Ctrl-C ends.")
+            watch(cloud, seconds)
         except KeyboardInterrupt:
-            console.print("stopped")
+            say("stopped")
 
 
 def _read(path: Path) -> tuple[str, bytes]:
@@ -100,25 +101,27 @@ def _running(folder: Path, responses: Mapping[str, bytes], port: int, others: Ma
         yield cloud
 
 
-def _introduce(console: Console, cloud: World, own: list[str], others: Mapping[str, str]) -> None:
+def _introduce(cloud: World, own: list[str], others: Mapping[str, str]) -> None:
     jobs = recorded.jobs()
-    console.print(f"objects    {cloud.objects}")
+    say(f"objects    {cloud.objects}")
     for name, url in others.items():
-        console.print(f"subscriber {name}: {url}", markup=False)
-        console.print(f"           its webhooks are signed with the secret {secret(name)}")
-    console.print("jobs")
+        say(f"subscriber {name}: {url}")
+        say(f"           its webhooks are signed with the secret {secret(name)}")
+    say("jobs")
     for job_id in own:
-        console.print(f"  {job_id}  yours")
+        say(f"  {job_id}  yours")
     for name, each in jobs.items():
-        console.print(f"  {each.job_id}  {name}: {each.description}", markup=False)
-    console.print("\nTry, from another terminal:")
-    console.print(f"  export RELAY={cloud.http.url} TOKEN={TOKEN} JOB={own[0] if own else jobs[recorded.SHOWN].job_id}")
+        say(f"  {each.job_id}  {name}: {each.description}")
+    say()
+    say("Try, from another terminal:")
+    say(f"  export RELAY={cloud.http.url} TOKEN={TOKEN} JOB={own[0] if own else jobs[recorded.SHOWN].job_id}")
     for command in ("-X POST $RELAY/jobs/$JOB/publish", "$RELAY/jobs/$JOB", "$RELAY/jobs/$JOB/deliveries"):
-        console.print(f'  curl -H "Authorization: Bearer $TOKEN" {command}')
-    console.print("docs/http-api.md has more of them.")
+        say(f'  curl -H "Authorization: Bearer $TOKEN" {command}')
+    say("docs/http-api.md has more of them.")
 
 
-def _watch(cloud: World, console: Console, seconds: float) -> None:
+def watch(cloud: World, seconds: float) -> None:
+    """Print what comes to the receivers; after so many seconds that is enough, unless they are 0."""
     shown = dict.fromkeys(cloud.receivers, 0)
     pause = threading.Event()
     ticks = int(seconds / 0.2) if seconds else None
@@ -129,5 +132,6 @@ def _watch(cloud: World, console: Console, seconds: float) -> None:
             for delivery in receiver.deliveries[shown[name] :]:
                 shown[name] += 1
                 body = orjson.loads(delivery.body)
-                mark = "[green]verified[/]" if delivery.verified else "[red]NOT VERIFIED[/]"
-                console.print(f"{name:8} {body['type']:24} {body['data']['jobId']}  {mark}")
+                mark = ("verified", "green") if delivery.verified else ("NOT VERIFIED", "red")
+                told = printable(f"{name:8} {body['type']:24} {body['data']['jobId']}  ")
+                console().print(Text.assemble(told, mark), soft_wrap=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from collections.abc import Iterator
@@ -10,16 +9,17 @@ from dataclasses import dataclass
 from enum import Enum
 from glob import glob
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
 from rich.progress import Progress
 
+from local.cli.files import write_below
+from local.cli.printing import console, printable, say, say_json
 from local.cli.version import Version
 from local.responses import fault, job_id_of
-from shared.errors import BadResponse
+from shared.errors import BadInput, BadResponse
 from shared.jobs import ARTIFACTS, MANIFEST, RESPONSE, SUMMARY
 from shared.smarttag import Summary, analyse, make_artifacts
 from shared.smarttag import summarise as summarise_response
@@ -51,12 +51,10 @@ class Outcome:
         return State.FAILED if self.error else State.SKIPPED if self.summary is None else State.DONE
 
     def told(self) -> str:
-        """Return the summary for a reader, or a line about the files it was written into."""
+        """Return a line about the files that the summary was written into."""
         summary = self.summary
         if summary is None:
             return self.error or f"{self.folder}: skipped, it is there"
-        if self.folder is None:
-            return orjson.dumps(orjson.loads(summary.to_json()), option=orjson.OPT_INDENT_2).decode()
         length = summary.media.durationMs
         parts = [summary.status] + ([] if length is None else [f"{length / 1000:.3f} s"])
         lists = {
@@ -68,15 +66,15 @@ class Outcome:
         parts += [f"{len(things)} {name if len(things) > 1 else name[:-1]}" for name, things in lists.items() if things]
         return f"{self.folder}: {', '.join(parts)}"
 
-    def to_json(self) -> str:
-        """Return one line for a script."""
+    def to_json(self) -> dict[str, Any]:
+        """Return what a script is told."""
         summary = None if self.summary is None else orjson.loads(self.summary.to_json())
         folder = None if self.folder is None else str(self.folder)
         error = self.error or None
         told = {"source": self.source, "output": folder, "error": error}
         # A file's name may be no text; what cannot be encoded becomes a question mark.
         plain = {key: value and value.encode("utf-8", "replace").decode() for key, value in told.items()}
-        return orjson.dumps({**plain, "summary": summary}).decode()
+        return {**plain, "summary": summary}
 
 
 def find(responses: list[str]) -> list[str]:
@@ -90,7 +88,7 @@ def find(responses: list[str]) -> list[str]:
         else:
             names = sorted(filter(os.path.isfile, glob(given, recursive=True)))  # noqa: PTH207 - patterns may be absolute
         if not names:
-            raise typer.BadParameter(f"{given}: no such file, and no pattern or folder with JSON files")
+            raise typer.BadParameter(f"{printable(given)}: no such file, and no pattern or folder with JSON files")
         found |= dict.fromkeys(names)
     return list(found)
 
@@ -118,6 +116,8 @@ def run(sources: list[str], output: Path | None, *, skip_existing: bool = False)
             yield _one(source, name, folder, taken, skip_existing=skip_existing)
         except BadResponse as error:
             yield Outcome(source, error=fault(error))
+        except BadInput as error:
+            yield Outcome(source, error=error.message)
         except OSError as error:
             where = "" if error.filename in {None, source} else f"{error.filename}: "
             yield Outcome(source, error=f"{where}{error.strerror or error}")
@@ -142,13 +142,13 @@ def _write(response: bytes, name: str, folder: Path) -> Summary:
     """Write the files, each whole, the summary last; remove what only an earlier run made."""
     analysis = analyse(response, name)
     bodies = {artifact.name: artifact.body for artifact in make_artifacts(analysis)}
+    summary = bodies.pop(SUMMARY)
     folder.mkdir(parents=True, exist_ok=True)
-    for stale in ARTIFACTS.keys() - bodies.keys() - {RESPONSE}:
+    for each, body in bodies.items():
+        write_below(folder.parent, f"{folder.name}/{each}", body)
+    for stale in ARTIFACTS.keys() - bodies.keys() - {RESPONSE, SUMMARY}:
         (folder / stale).unlink(missing_ok=True)
-    for each in sorted(bodies, key=lambda each: each == SUMMARY):
-        unfinished = folder / f".{each}.{os.getpid()}"
-        unfinished.write_bytes(bodies[each])
-        unfinished.replace(folder / each)
+    write_below(folder.parent, f"{folder.name}/{SUMMARY}", summary)
     return analysis.summary
 
 
@@ -156,12 +156,9 @@ class Screen:
     """Standard output, standard error and a progress bar that may all be one terminal."""
 
     def __init__(self, *, short_lines: bool) -> None:
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):  # JSON is UTF-8, and names are nothing less, whatever the locale
-                stream.reconfigure(encoding="utf-8", errors="replace")
         # A bar among whole summaries would only be scrolled away; beside a file or a pipe it disturbs nobody.
         self._bar = sys.stderr.isatty() and (short_lines or not sys.stdout.isatty())
-        self._console = Console(stderr=True)
+        self._console = console(error=True)
 
     def track(self, outcomes: Iterator[Outcome], total: int) -> Iterator[Outcome]:
         """Yield the outcomes; of several, a terminal shows how far they are."""
@@ -175,9 +172,9 @@ class Screen:
         """Print a line; on a terminal that shows a bar, above it."""
         stream = sys.stderr if error else sys.stdout
         if self._bar and stream.isatty():
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True, emoji=False)
+            self._console.print(printable(line), soft_wrap=True)
         else:
-            print(line, file=stream, flush=True)
+            say(line, error=error)
 
 
 def summarise(
@@ -208,9 +205,11 @@ def summarise(
         if outcome.error:
             screen.print(f"smarttag: {outcome.source}: {outcome.error}", error=True)
         if as_json:
-            screen.print(outcome.to_json())
-        elif outcome.state is State.DONE:
+            say_json(outcome.to_json())
+        elif outcome.folder is not None and outcome.state is State.DONE:
             screen.print(outcome.told())
+        elif outcome.summary is not None:
+            say_json(orjson.loads(outcome.summary.to_json()), indent=2)
     if len(sources) > 1:
         told = (f"{count} {state.value}" for state, count in counts.items() if count or state is not State.SKIPPED)
         screen.print(", ".join(told), error=True)

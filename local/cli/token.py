@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import enum
-import json
 import re
 from typing import Annotated
 
 import typer
 
+from local.cli.printing import say, say_json
 from shared.http import tokens
 
 app = typer.Typer(help="Tokens of the HTTP API.", no_args_is_help=True)
@@ -41,11 +41,11 @@ def new(
     token, entry = tokens.mint(name, scope.value)
     path = f"/notifications/{token}" if scope is Scope.push else None
     if as_json:
-        print(json.dumps({"name": name, "scope": scope.value, "token": token, "path": path, "setting": entry}))
+        say_json({"name": name, "scope": scope.value, "token": token, "path": path, "setting": entry})
         return
-    print(f"token:   {token}")
-    print("         give it to its user now: it is stored nowhere, and cannot be shown again")
+    say(f"token:   {token}")
+    say("         give it to its user now: it is stored nowhere, and cannot be shown again")
     if path:
-        print(f"path:    {path}")
-    print(f"setting: {entry}")
-    print("         append it to API_TOKENS of the HTTP function, separated by a comma, and deploy")
+        say(f"path:    {path}")
+    say(f"setting: {entry}")
+    say("         append it to API_TOKENS of the HTTP function, separated by a comma, and deploy")

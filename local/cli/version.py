@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
+from local.cli.printing import say
 from shared import __version__
 
 
 def _print(wanted: bool) -> None:  # noqa: FBT001 - typer's way to a flag
     if wanted:
-        print(f"smarttag {__version__}")
+        say(f"smarttag {__version__}")
         raise typer.Exit
 
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from shared.errors import ObjectNotFound
+from shared.errors import BadInput, ObjectNotFound
 from shared.outbox.outbox import Outbox
 from shared.outbox.records import SCHEMA_VERSION, check_version, iso
-from shared.outbox.task import DEAD, FIRST, Task, TaskKind, redelivery_id
+from shared.outbox.task import DEAD, FIRST, Task, TaskKind, parse_key, redelivery_id
 
 _NOTIFICATION = "notification"  # the kind of a letter that is about no task
+_ALWAYS = ("kind", "reason", "deadAt")  # in every letter
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,28 @@ class DeadLetters:
             if key.endswith(".json"):
                 yield key.removeprefix(DEAD).removesuffix(".json")
 
+    @staticmethod
+    def subscriber_of(name: str) -> str:
+        """Return to whom the letter's delivery was to go; nothing if it is about something else."""
+        return name.split("~")[2] if name.startswith("deliveries/") and name.count("~") > 1 else ""
+
     def show(self, name: str) -> dict[str, Any]:
-        """Return all that is known of one; ``ObjectNotFound`` if there is none of that name."""
-        letter = self.outbox.read_json(f"{DEAD}{name}.json")
+        """Return all that is known of one.
+
+        Raises:
+            ObjectNotFound: there is none of that name.
+            BadInput: what lies there is no dead letter.
+            NewerRecord: a newer version of this software wrote it, in a form of its own.
+        """
+        try:
+            letter = self.outbox.read_json(f"{DEAD}{name}.json")
+        except ValueError:  # not chained: that carries the whole object
+            letter = {}
         if letter is None:
             raise ObjectNotFound(f"there is no dead letter {name[:200]!a}; smarttag dead list shows what there is")
+        if not isinstance(letter, dict) or not all(isinstance(letter.get(each), str) for each in _ALWAYS):
+            check_version(letter if isinstance(letter, dict) else {})
+            raise BadInput(f"{DEAD}{name[:200]!a}.json is no dead letter; look at the object, and remove it")
         return letter
 
     def raw(self, name: str) -> bytes:
@@ -64,13 +82,20 @@ class DeadLetters:
         Raises:
             ObjectNotFound: there is no such letter.
             NewerRecord: a newer version of this software wrote it.
+            BadInput: it is none of ours.
         """
         letter = self.show(name)
         check_version(letter)
         if letter["kind"] == _NOTIFICATION:
             notify(self.raw(name))
         else:
-            self.outbox.enqueue(self._again(name, letter))
+            try:
+                task = self._again(name, letter)
+            except (KeyError, TypeError) as error:
+                raise BadInput(f"the dead letter {name[:200]!a} does not say what is to be done again") from error
+            if parse_key(task.key) != task:
+                raise BadInput(f"the dead letter {name[:200]!a} is about nothing that can be done")
+            self.outbox.enqueue(task)
         for suffix in ("json", "raw"):
             self.outbox.store.delete(f"{DEAD}{name}.{suffix}")
 

@@ -65,14 +65,26 @@ class Claimed:
     lease: float
 
 
+GivenUp = Callable[[Task, State, Record], Iterable[Task]]
+
+
+def _nothing_follows(_task: Task, _state: State, _record: Record) -> tuple[Task, ...]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Outbox:
-    """The protocol over a store."""
+    """The protocol over a store.
+
+    ``given_up`` returns what follows from the end of a task that leaves a dead letter. It is called before the end is
+    recorded, so that nothing is lost, and therefore perhaps more than once.
+    """
 
     store: ObjectStore  # one that asks again where an answer may have been lost
     clock: Callable[[], float]  # seconds since 1970; workers' clocks may disagree
     rng: random.Random  # jitter
     threads: int = 32  # tasks at a time
+    given_up: GivenUp = _nothing_follows
 
     def now(self) -> int:
         """Return this worker's time in milliseconds."""
@@ -189,7 +201,8 @@ class Outbox:
                 return replace(outcome, record=result)
             state = State.DEAD
         if state in {State.DEAD, State.GONE}:
-            self._write_dead_letter(task, record)
+            self._write_dead_letter(task, record, state)
+            self.enqueue_all(self.given_up(task, state, record))
         record = replace(record, state=state.value)
         self.create_json(task.receipt_key, record.to_json())
         return replace(outcome, state=state, record=record)
@@ -198,13 +211,14 @@ class Outbox:
         """Enqueue the attempt after the one that failed with ``result``."""
         self.enqueue(replace(task, attempt=task.attempt + 1, due=result.next or task.due))
 
-    def _write_dead_letter(self, task: Task, last: Record) -> None:
+    def _write_dead_letter(self, task: Task, last: Record, state: State) -> None:
         earlier = (self._read_result(replace(task, attempt=number)) for number in range(1, task.attempt))
         attempts = [*filter(None, earlier), last]
         letter = {
             **task.describe(),
             "version": SCHEMA_VERSION,
             "series": task.series,
+            "state": state.value,
             "reason": last.error or f"status {last.status}",
             "enqueuedAt": iso(task.enqueued_at),
             "deadAt": iso(self.now()),

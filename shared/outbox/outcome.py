@@ -14,7 +14,7 @@ class State(str, Enum):
     """The first group are ends, and stand in receipts; after the others the task is still to be done."""
 
     DELIVERED = "delivered"
-    GONE = "gone"  # the receiver answered 410
+    GONE = "gone"  # the receiver answered 410, now or before: a dead letter keeps what it misses
     SKIPPED = "skipped"  # the subscriber does not want it
     DEAD = "dead"  # given up: a dead letter says why
     TOLD = "told"  # a fan-out: everybody's delivery is enqueued

@@ -15,6 +15,7 @@ from shared.jobs import JobStatus, is_job_id
 
 OUTBOX = "outbox/"
 DEAD = "dead/"
+OPERATOR = "operator-"  # how what stands for a job begins where an event is about none
 FIRST = "0"  # the series of what a notification asked for
 _KEY = re.compile(
     r"(?P<due>[0-9]{13})/(?P<kind>[a-z]+)~(?P<job_id>[^~]*)~(?P<event>[A-Za-z]*(?:-[0-9]{1,15})?)~(?P<subscriber>[A-Za-z0-9_-]{0,64})"
@@ -128,6 +129,8 @@ def parse_key(key: str) -> Task | None:
 
 def deliveries(job_id: str) -> str:
     """Return the prefix of everything about telling subscribers of a job."""
+    if job_id.startswith(OPERATOR):
+        return f"operator/{job_id.removeprefix(OPERATOR)}/"
     return f"jobs/{job_id}/deliveries/"
 
 

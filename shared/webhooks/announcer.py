@@ -14,7 +14,6 @@ from shared.outbox.outcome import Outcome, State
 from shared.outbox.records import Record
 from shared.outbox.task import Task, TaskKind, redelivery_id
 from shared.webhooks import payload
-from shared.webhooks.endpoint_health import EndpointHealth
 from shared.webhooks.history import last_event
 from shared.webhooks.stored_event import StoredEvents
 from shared.webhooks.subscriber_cache import SubscriberCache
@@ -39,7 +38,6 @@ class Announcer:
 
     events: StoredEvents
     subscribers: SubscriberCache
-    health: EndpointHealth
     output_url: str
     clock: Callable[[], float]
 
@@ -66,18 +64,15 @@ class Announcer:
     def deliveries(self, fan_out: Task) -> tuple[Task, ...]:
         """Return a delivery for whoever wants the event, and for the broken, of whom nobody can say what they want.
 
-        The schedule of each begins now, however late that is.
+        The schedule of each begins now, however late that is. One that was switched off by a 410 gets a dead letter
+        instead, so that it can be brought back without a loss.
         """
         now = int(self.clock() * 1000)
         delivery = replace(fan_out, kind=TaskKind.DELIVERY, enqueued_at=now, due=now + _LEASE_MS, attempt=1)
         known, wanted = self.subscribers.read(), payload.event_type(fan_out.event)
-        tasks = [
-            replace(delivery, subscriber=good.id)
-            for good in known.wanting(wanted)
-            if not self.health.is_gone(good.id, good.url)
-        ]
+        tasks = [replace(delivery, subscriber=good.id) for good in known.wanting(wanted)]
         for each in known.broken:
-            if each.enabled:
+            if each.enabled and not payload.is_operators(fan_out.event):
                 log("subscriber.broken", level=logging.ERROR, subscriber=each.id, reason=each.reason)
                 if not each.id.startswith("#"):  # those have no name to be told by
                     tasks.append(replace(delivery, subscriber=each.id))

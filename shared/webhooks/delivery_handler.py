@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from shared.logs import log
+from shared.errors import RelayError
+from shared.logs import log, log_error
 from shared.outbox.outbox import Handler
 from shared.outbox.outcome import Outcome, State
 from shared.outbox.records import AttemptKind, Record
@@ -34,6 +35,7 @@ class DeliveryHandler(Handler):
     health: EndpointHealth
     sender: Sender
     clock: Callable[[], float]  # seconds since 1970
+    recovered: Callable[[str, str], None] | None = None  # told of a subscriber that is back, and since when it was not
     lease = LEASE
     needs = 20.0
 
@@ -52,8 +54,10 @@ class DeliveryHandler(Handler):
         if not isinstance(subscriber, Subscriber):
             return _unserved(subscriber)
         again = task.series != FIRST  # somebody wants it sent in spite of what was before
-        if reason := self._given_up(task, subscriber, again=again):
+        if reason := self._given_up(task, subscriber):
             return Outcome.without_attempt(State.DEAD, reason)
+        if self.health.is_gone(subscriber.id, subscriber.url) and not again:
+            return Outcome.without_attempt(State.GONE, "the subscriber was switched off: it answered 410 before")
         event = self.events.of(task.job_id, task.event)
         wanted = again or subscriber.wants(payload.event_type(task.event))
         body = event.body_for(subscriber, again=again or task.attempt > 1, wanted=wanted)
@@ -64,26 +68,37 @@ class DeliveryHandler(Handler):
         webhook_id = payload.webhook_id(task.job_id, task.event)
         return _outcome(self.sender.send(subscriber, webhook_id, int(self.clock()), body))
 
-    def _given_up(self, task: Task, subscriber: Subscriber, *, again: bool) -> str:
+    def _given_up(self, task: Task, subscriber: Subscriber) -> str:
         """Return why nothing is sent any more; empty if it is."""
         if not subscriber.enabled:
             return "the subscriber is disabled"
         if self._is_too_late(task) and not self.health.allows(task):
             return f"the endpoint kept failing for the {GIVE_UP // 3600:.0f} h that this waited for it"
-        if self.health.is_gone(subscriber.id, subscriber.url) and not again:
-            return "the subscriber was switched off: it answered 410 before"
         return ""
 
     def recorded(self, task: Task, outcome: Outcome) -> None:
         """Take notice of it; only now, for nothing may come between the receiver's 2xx and our receipt."""
         record, subscriber = outcome.record, self.subscribers.find(task.subscriber)
         if isinstance(subscriber, Subscriber) and record.kind not in {None, AttemptKind.NONE, AttemptKind.LOST}:
-            self.health.note(task, subscriber.url, record)
+            if self._recovery_is_told(task, subscriber.url, record):
+                self.health.note(task, subscriber.url, record)
         elif not self._is_too_late(task):
             self.health.unused(task)
         brief = {"status": record.status, "durationMs": record.durationMs, "error": record.error}
         state, who = outcome.state.value, task.subscriber
         log("delivery", jobId=task.job_id, about=task.event, subscriber=who, state=state, attempt=brief)
+
+    def _recovery_is_told(self, task: Task, url: str, record: Record) -> bool:
+        """Tell operators that an endpoint is back, if it is; False: to be told at its next success."""
+        if self.recovered is None or payload.is_operators(task.event):
+            return True
+        try:
+            if since := self.health.recovering(task, url, record):
+                self.recovered(task.subscriber, since)
+        except RelayError as error:
+            log_error("recovery.postponed", error, subscriber=task.subscriber)
+            return False
+        return True
 
     def _is_too_late(self, task: Task) -> bool:
         return is_too_late(task, int(self.clock() * 1000))

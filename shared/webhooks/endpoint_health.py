@@ -12,7 +12,7 @@ import logging
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -47,6 +47,7 @@ class EndpointHealth:
     clock: Callable[[], float]  # seconds since 1970
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _failures: dict[str, int] = field(default_factory=dict)
+    _since: dict[str, str] = field(default_factory=dict)  # the first of these failures
     _others: Counter[str] = field(default_factory=Counter)  # of others that failed in a row, in this run
 
     @cached_property
@@ -58,7 +59,7 @@ class EndpointHealth:
 
     def is_gone(self, subscriber: str, url: str) -> bool:
         """Say whether the subscriber answered 410 at this very URL."""
-        return _gone_key(subscriber, url) in self._keys
+        return gone_key(subscriber, url) in self._keys
 
     def allows(self, task: Task) -> bool:
         """Say whether an attempt may be made; with an open breaker True means: this is the window's one."""
@@ -73,20 +74,35 @@ class EndpointHealth:
         subscriber = task.subscriber
         with self._lock:
             if record.kind is AttemptKind.GONE:
-                self._write(_gone_key(subscriber, url), {"status": 410})
+                self._keys.add(gone_key(subscriber, url))
+                with _advice():
+                    record_gone(self.store, gone_key(subscriber, url), record.error, int(self.clock() * 1000))
                 log("subscriber.gone", level=logging.ERROR, subscriber=subscriber)
             elif record.kind is AttemptKind.DELIVERED or _is_up(record):
                 self._failures[subscriber] = self._others[subscriber] = 0
-                gone = (_gone_key(subscriber, url),) if record.kind is AttemptKind.DELIVERED else ()
-                self._drop(_breaker_key(subscriber), *_probe_keys(subscriber), *gone)
+                self._since.pop(subscriber, None)
+                gone = (gone_key(subscriber, url),) if record.kind is AttemptKind.DELIVERED else ()
+                self._drop(breaker_key(subscriber), *_probe_keys(subscriber), *gone)
             elif not self._is_fresh(task):
                 self._others[subscriber] += 1
             else:
                 failures = self._failures[subscriber] = self._count(subscriber) + 1
-                self._write(_breaker_key(subscriber), {"failures": failures})
+                since = self._since.setdefault(subscriber, iso(int(self.clock() * 1000)))
+                self._write(breaker_key(subscriber), {"failures": failures, "since": since, "error": record.error})
                 if failures == TRIPS_AT:
                     log("breaker.open", level=logging.ERROR, subscriber=subscriber, failures=failures)
                     self._elected(task)  # this window has had its attempts
+
+    def recovering(self, task: Task, url: str, record: Record) -> str:
+        """Return since when an endpoint was spared or gone that this attempt shows to be up; empty if it was not."""
+        subscriber = task.subscriber
+        with self._lock:
+            if self.is_gone(subscriber, url) and record.kind is AttemptKind.DELIVERED:
+                with _advice(), suppress(ObjectNotFound):
+                    return str(orjson.loads(self.store.get(gone_key(subscriber, url)))["at"])
+            if (record.kind is AttemptKind.DELIVERED or _is_up(record)) and self._count(subscriber) >= TRIPS_AT:
+                return self._since.get(subscriber, "")
+        return ""
 
     def unused(self, task: Task) -> None:
         """Take notice that no attempt was made after all: another may be this window's."""
@@ -100,9 +116,11 @@ class EndpointHealth:
     def _count(self, subscriber: str) -> int:
         if subscriber not in self._failures:
             self._failures[subscriber] = 0
-            if _breaker_key(subscriber) in self._keys:
+            if breaker_key(subscriber) in self._keys:
                 with _advice(), suppress(ObjectNotFound):
-                    self._failures[subscriber] = orjson.loads(self.store.get(_breaker_key(subscriber)))["failures"]
+                    found = orjson.loads(self.store.get(breaker_key(subscriber)))
+                    self._failures[subscriber] = found["failures"]
+                    self._since.update({subscriber: found["since"]} if "since" in found else {})
         return self._failures[subscriber]
 
     def _elected(self, task: Task) -> bool:
@@ -117,7 +135,7 @@ class EndpointHealth:
             self._keys.add(key)
         return won
 
-    def _write(self, key: str, value: dict[str, int]) -> None:
+    def _write(self, key: str, value: Mapping[str, int | str | None]) -> None:
         self._keys.add(key)
         with _advice():
             self.store.put(key, orjson.dumps({"version": SCHEMA_VERSION, **value, "at": iso(int(self.clock() * 1000))}))
@@ -134,6 +152,12 @@ def _is_up(record: Record) -> bool:
     return record.status is not None and 400 <= record.status < 500 and record.status not in {408, 429}  # noqa: PLR2004 - 4xx
 
 
+def record_gone(store: ObjectStore, key: str, error: str | None, now: int) -> str:
+    """Record that a URL answered 410, unless that is known; return since when, in ISO 8601."""
+    store.create(key, orjson.dumps({"version": SCHEMA_VERSION, "status": 410, "error": error, "at": iso(now)}))
+    return str(orjson.loads(store.get(key))["at"])
+
+
 @contextmanager
 def _advice() -> Iterator[None]:
     try:
@@ -142,7 +166,7 @@ def _advice() -> Iterator[None]:
         log_error("breaker.store.failed", error, level=logging.WARNING)
 
 
-def _breaker_key(subscriber: str) -> str:
+def breaker_key(subscriber: str) -> str:
     """Return where a subscriber's run of failures is counted."""
     return f"{HEALTH}{subscriber}/breaker.json"
 
@@ -156,6 +180,6 @@ def _probe_keys(subscriber: str) -> tuple[str, str]:
     return _probe_key(subscriber, "trial"), _probe_key(subscriber, "probe")
 
 
-def _gone_key(subscriber: str, url: str) -> str:
+def gone_key(subscriber: str, url: str) -> str:
     """Return the record that this URL answered 410; another URL starts afresh."""
     return f"{HEALTH}{subscriber}/gone-{hashlib.sha256(url.encode()).hexdigest()[:16]}.json"

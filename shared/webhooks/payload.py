@@ -20,6 +20,14 @@ EVENTS = {
     JobStatus.PROCESSING: "processing",
     JobStatus.SUBMITTED: "submitted",
 }
+# Events for operators, by their names in keys.
+EXHAUSTED, ENDPOINT_GONE, RECOVERED, UNPUBLISHED = "exhausted", "endpointGone", "recovered", "unpublished"
+_OPERATORS = {
+    EXHAUSTED: "smarttag.delivery.exhausted",
+    ENDPOINT_GONE: "smarttag.endpoint.gone",
+    RECOVERED: "smarttag.endpoint.recovered",
+    UNPUBLISHED: "smarttag.publication.dead",
+}
 FINAL = frozenset(EVENTS[status] for status in JobStatus if status.is_final)
 
 _LISTED = 10  # persons and alerts in a headline
@@ -34,12 +42,17 @@ def event_name(status: JobStatus, revision: str = "") -> str:
 
 def event_type(name: str) -> str:
     """Return the ``type`` of the body."""
-    return f"smarttag.job.{name.partition('-')[0]}"
+    return _OPERATORS.get(name) or f"smarttag.job.{name.partition('-')[0]}"
 
 
 def is_final(name: str) -> bool:
     """Say whether an event tells of the end of a job."""
     return name.partition("-")[0] in FINAL
+
+
+def is_operators(name: str) -> bool:
+    """Say whether an event is about deliveries and not about a job."""
+    return name in _OPERATORS
 
 
 def webhook_id(job_id: str, name: str) -> str:
@@ -62,7 +75,8 @@ def make_event(job_id: str, name: str, timestamp: str, summary: dict[str, Any], 
 def make_body(event: dict[str, Any], subscriber: Subscriber, summary: Callable[[], dict[str, Any]]) -> bytes | None:
     """Return the bytes for one subscriber as it is configured now; None if its ``when`` does not hold.
 
-    A body over ``MAX_BODY`` becomes the thin one, with the reason as ``data.summaryOmitted``.
+    A body over ``MAX_BODY`` becomes the thin one, with the reason as ``data.summaryOmitted``. An event for operators is
+    about no summary, and the same for everybody.
 
     Args:
         event: from ``make_event``.
@@ -72,6 +86,8 @@ def make_body(event: dict[str, Any], subscriber: Subscriber, summary: Callable[[
     Raises:
         BadInput: ``when`` or ``select`` cannot be evaluated.
     """
+    if not str(event["type"]).startswith("smarttag.job."):
+        return orjson.dumps(event, option=orjson.OPT_SORT_KEYS)  # there is no summary
     if subscriber.when is not None and not subscriber.matches(summary()):
         return None
     if subscriber.payload == "thin" and subscriber.select is None:

@@ -19,7 +19,11 @@ from shared.errors import BadInput, PermanentError, SubscribersBroken
 from shared.webhooks import expressions
 from shared.webhooks.signing import check_secret
 
-EVENT_TYPES = tuple(f"smarttag.job.{state}" for state in ("succeeded", "failed", "processing", "submitted"))
+EVENT_TYPES = (
+    *(f"smarttag.job.{state}" for state in ("succeeded", "failed", "processing", "submitted")),
+    *("smarttag.delivery.exhausted", "smarttag.endpoint.gone", "smarttag.endpoint.recovered"),
+    "smarttag.publication.dead",
+)
 FUNCTION_URL = re.compile(
     r"fc://(?P<service>[A-Za-z_][A-Za-z0-9_-]{0,127})(?:\.(?P<qualifier>[A-Za-z0-9_-]+))?/(?P<function>[A-Za-z_][A-Za-z0-9_-]{0,63})"
 )

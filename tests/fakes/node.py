@@ -20,6 +20,7 @@ from shared.webhooks.announcer import Announcer, FanOutHandler
 from shared.webhooks.delivery_handler import DeliveryHandler
 from shared.webhooks.endpoint_health import EndpointHealth
 from shared.webhooks.history import deliveries_of
+from shared.webhooks.operator_events import OperatorEvents
 from shared.webhooks.stored_event import StoredEvents
 from shared.webhooks.subscriber_cache import SubscriberCache
 from shared.webhooks.subscribers import Broken, Subscriber, Subscribers
@@ -116,7 +117,9 @@ class Node:
         self._seconds = seconds
         self._retrying = RetryingStore(store)
         self._cache = None if read is None else SubscriberCache(read, clock)
-        self.outbox = Outbox(self._retrying, clock, rng or random.Random(1), threads=threads)
+        self._operators = None if self._cache is None else OperatorEvents(self._retrying, self._cache, clock)
+        given_up = {} if self._operators is None else {"given_up": self._operators.given_up}
+        self.outbox = Outbox(self._retrying, clock, rng or random.Random(1), threads=threads, **given_up)
         self.dead = DeadLetters(self.outbox)
         self.worker = Worker(self.outbox, self.handlers)
         self.publisher = Publisher(self.worker, self.dead, clock)
@@ -128,8 +131,12 @@ class Node:
         return {
             TaskKind.PUBLISH: self._publishes(announcer),
             TaskKind.FAN_OUT: FanOutHandler(announcer),
-            TaskKind.DELIVERY: DeliveryHandler(events, self._cache, health, self._sender, self._clock),
+            TaskKind.DELIVERY: DeliveryHandler(events, self._cache, health, self._sender, self._clock, self._recovered),
         }
+
+    def _recovered(self, subscriber_id: str, since: str) -> None:
+        assert self._operators is not None
+        self.outbox.enqueue_all(self._operators.recovered(subscriber_id, since))
 
     def _publishes(self, announcer: Announcer | None) -> PublishHandler:
         if self.source is not None:
@@ -141,7 +148,7 @@ class Node:
     def _parts(self) -> tuple[StoredEvents, EndpointHealth, Announcer]:
         assert self._cache is not None
         events, health = StoredEvents(self._retrying), EndpointHealth(self.store, self._clock)
-        return events, health, Announcer(events, self._cache, health, self._base, self._clock)
+        return events, health, Announcer(events, self._cache, self._base, self._clock)
 
     def task(self, job: str = "job1", status: str = "Success", request: str | None = None) -> Task:
         """Return the publication of a job; a redelivery where a ``request`` asks for it."""
