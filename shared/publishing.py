@@ -104,6 +104,9 @@ class PublishHandler(Handler):
     source: JobSource
     announcer: Announces | None
     query_seconds: float  # for one query with its retries
+    max_result_bytes: int = (
+        134_217_728  # of a stored response too: whoever can write to the bucket may have put it there
+    )
     lease = 900.0  # seconds: it may decode the largest of responses
     needs = 60.0
 
@@ -145,7 +148,7 @@ class PublishHandler(Handler):
         if revision:
             self.store.put(where, response)
         elif fresh and not self.store.create(where, response):
-            response, fresh = self.store.get(where), False
+            response, fresh = self._stored(task.job_id), False
             analysis = analyse(response, task.job_id)
             status = JobStatus(analysis.summary.status)
         summary, names = store_artifacts(self.store, response, analysis, anew=fresh)
@@ -174,8 +177,19 @@ class PublishHandler(Handler):
         """
         if not task.event or task.attempt > 1 or task.series != FIRST:
             with suppress(ObjectNotFound):
-                return self.store.get(artifact_key(task.job_id, RESPONSE)), False
+                return self._stored(task.job_id), False
         return self.source.query(task.job_id, self.query_seconds), True
+
+    def _stored(self, job_id: str) -> bytes:
+        where = artifact_key(job_id, RESPONSE)
+        if (info := self.store.head(where)) is not None and info.size > self.max_result_bytes:
+            raise ResponseTooLarge(
+                f"{where} holds {info.size} bytes, over the limit of {self.max_result_bytes}: raise MAX_RESULT_BYTES, "
+                "and the function's memory with it",
+                jobId=job_id,
+                maxResultBytes=self.max_result_bytes,
+            )
+        return self.store.get(where)
 
     def _look_again(self, task: Task, stored: bytes) -> bytes | None:
         def query() -> bytes:

@@ -186,7 +186,9 @@ class Relay:
     def _handlers(self) -> Handlers:
         """Return the handler of each kind of task; without subscribers whatever is about them waits."""
         announcer = self._announcer()
-        publishes = PublishHandler(self.store, self.source, announcer, self.query_seconds)
+        publishes = PublishHandler(
+            self.store, self.source, announcer, self.query_seconds, self.settings.max_result_bytes
+        )
         if announcer is None:
             return {TaskKind.PUBLISH: publishes}
         from shared.webhooks.announcer import FanOutHandler

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from local.recorded import jobs
+from shared.errors import ResponseTooLarge
 from shared.outbox.outcome import Outcome
 from shared.outbox.task import Task
 from tests.fakes.memory_store import MemoryStore, open_gate
@@ -121,6 +122,16 @@ def test_a_redelivery_sends_the_newest_revision() -> None:
         sorted(states)
         == [("smarttag.job.succeeded", False, "delivered")] + [("smarttag.job.succeeded", True, "delivered")] * 2
     )
+
+
+def test_a_stored_response_over_the_limit_is_not_read() -> None:
+    world = World(GOOD)
+    world.store.put("jobs/job1/response.json", b"[" + b" " * 134_217_728 + b"]")
+    world.store.calls.clear()
+    world.clock.now += 1
+    with pytest.raises(ResponseTooLarge, match="MAX_RESULT_BYTES"):
+        world.node().publisher.publish("job1", redeliver=False, request_id="1")
+    assert ("get", "jobs/job1/response.json") not in world.store.calls
 
 
 def test_killed_at_every_step_of_a_revision() -> None:

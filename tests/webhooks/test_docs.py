@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import base64
+import functools
 import json
 import os
 import re
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +40,28 @@ try { verify(process.env.SECRET, process.env, body); } catch (error) { process.e
 """
 
 
+GO_MAIN = """
+package main
+
+import (
+	"io"
+	"net/http"
+	"os"
+)
+
+func main() {
+	body, _ := io.ReadAll(os.Stdin)
+	header := http.Header{}
+	for _, name := range []string{"webhook-id", "webhook-timestamp", "webhook-signature"} {
+		header.Set(name, os.Getenv(name))
+	}
+	if Verify(os.Getenv("SECRET"), header, body) != nil {
+		os.Exit(1)
+	}
+}
+"""
+
+
 def sample(language: str, position: int = 0) -> str:
     return str(re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)[position])
 
@@ -54,6 +79,23 @@ def in_node(secret: str, headers: dict[str, str], body: bytes) -> bool:
     return run([shutil.which("node") or "node", "-e", sample("js") + NODE_MAIN], secret, headers, body)
 
 
+def in_go(secret: str, headers: dict[str, str], body: bytes) -> bool:
+    return run([str(go_program())], secret, headers, body)
+
+
+@functools.cache
+def go_program() -> Path:
+    """Build the page's sample with a main of ours."""
+    folder = Path(tempfile.mkdtemp(prefix="smarttag-go-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "verify.go").write_text(sample("go").replace("package webhook", "package main"))
+    (folder / "main.go").write_text(GO_MAIN)
+    sources = [str(folder / "main.go"), str(folder / "verify.go")]
+    environment = {**os.environ, "GOCACHE": str(folder / "cache"), "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=mod"}
+    subprocess.run(["go", "build", "-o", str(folder / "verify"), *sources], env=environment, check=True, timeout=300)
+    return folder / "verify"
+
+
 def run(command: list[str], secret: str, headers: dict[str, str], body: bytes) -> bool:
     environment = {**os.environ, **headers, "SECRET": secret}
     ran = subprocess.run(command, input=body, env=environment, capture_output=True, check=False, timeout=60)
@@ -61,7 +103,14 @@ def run(command: list[str], secret: str, headers: dict[str, str], body: bytes) -
     return ran.returncode == 0
 
 
-@pytest.mark.parametrize("verifies", [in_python, pytest.param(in_node, marks=pytest.mark.needs("node"))])
+@pytest.mark.parametrize(
+    "verifies",
+    [
+        in_python,
+        pytest.param(in_node, marks=pytest.mark.needs("node")),
+        pytest.param(in_go, marks=pytest.mark.needs("go")),
+    ],
+)
 def test_the_sample_accepts_what_is_ours_and_nothing_else(
     verifies: Callable[[str, dict[str, str], bytes], bool],
 ) -> None:
