@@ -21,6 +21,7 @@ from local.bench import cold, decoding, fanout, results
 from local.bench.measuring import Line, single
 from local.bench.results import Run
 from local.bench.target import ROOT, NotMeasurable, Target, package, tree
+from local.packaging.package import NAME
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m local.bench", description=__doc__.partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="one round of small inputs: shows that it runs, no more")
     parser.add_argument("--tree", action="store_true", help="measure the working tree with this Python")
+    parser.add_argument("--build", type=Path, default=ROOT / "build", help="where package/ and its archive lie")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "bench", help="where bench.json and .svg go")
     chosen = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends what was started, as an interrupt does
     try:
-        run = _run(QUICK if chosen.quick else FULL, chosen.output, only_tree=chosen.tree)
+        run = _run(QUICK if chosen.quick else FULL, None if chosen.tree else chosen.build, chosen.output)
         results.show(run)
         print(*results.save(run, chosen.output), sep="\n")
     except KeyboardInterrupt:
@@ -58,7 +60,7 @@ def main() -> int:
     return 1 if run.missed else 0
 
 
-def _run(plan: Plan, output: Path, *, only_tree: bool) -> Run:
+def _run(plan: Plan, build: Path | None, output: Path) -> Run:
     load, cores, began = os.getloadavg(), os.cpu_count() or 1, datetime.now(timezone.utc)
     notes = []
     if load[0] > cores / 2:
@@ -66,9 +68,9 @@ def _run(plan: Plan, output: Path, *, only_tree: bool) -> Run:
     if plan is QUICK:
         notes.append("A quick run: its inputs are too small to be held against the budgets.")
     target = tree()
-    if not only_tree:
+    if build is not None:
         try:
-            target = package(ROOT / "build" / "package", output)
+            target = package(build / "package", output)
         except NotMeasurable as error:
             notes.append(f"The working tree was measured, not the package: {error}.")
     with TemporaryDirectory() as folder:
@@ -93,7 +95,7 @@ def _lines(plan: Plan, target: Target, folder: Path) -> Iterator[Line]:
     yield from cold.measure(target, folder / "oss", plan.cold)
     print("fan-out", file=sys.stderr)
     yield from fanout.measure(plan.receivers, plan.fanout)
-    archive = ROOT / "build" / "smarttag-relay.zip"
+    archive = target.code.with_name(f"{NAME}.zip")
     if target.code != ROOT and archive.exists():
         yield single("package-mb", "the zipped package, MB", archive.stat().st_size / 1e6, "", str(target))
 

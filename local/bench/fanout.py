@@ -11,6 +11,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import multiprocessing
+import signal
 import socket
 import ssl
 import time
@@ -82,7 +83,8 @@ def _rounds(ports: list[int], trusting: ssl.SSLContext, rounds: int) -> list[flo
 
 
 def _serve(pem: str, parent: Connection, receivers: int) -> None:
-    """Run the receivers until the process is terminated."""
+    """Run the receivers until the process is terminated; an interrupt is the parent's business."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pem)
 

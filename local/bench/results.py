@@ -15,7 +15,7 @@ from rich.table import Table
 from local.bench.budgets import BUDGETS
 from local.bench.measuring import Line
 
-NAME, ROW, LEFT, SCALE, WIDTH = "bench", 26, 470, 280, 900  # pixels; SCALE is where a budget ends
+NAME, ROW, LEFT, SCALE, WIDTH = "bench", 26, 470, 260, 990  # pixels; SCALE is where a budget ends
 
 
 @dataclass(frozen=True)
@@ -124,4 +124,4 @@ def _bar(line: Line, top: int) -> str:
 
 def _across(share: float) -> float:
     """Return where a share of a budget lies; what is far over it ends before the edge."""
-    return LEFT + SCALE * min(share, 1.3)
+    return LEFT + SCALE * min(share, 1.6)
