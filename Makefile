@@ -46,7 +46,7 @@ soak: $(VENV)/test.stamp  ## Run the tests with the big numbers: hours
 openapi: $(VENV)/test.stamp  ## Write shared/http/openapi.json anew from its source and the code
 	$(BIN)/python -m local.packaging.openapi
 
-bench: $(VENV)/test.stamp  ## Print the performance ratios of one run
+bench: $(VENV)/test.stamp build  ## Measure the package against its budgets and what else one would use
 	$(BIN)/python -m local.bench
 
 build: $(VENV)/local.stamp  ## Make the deployable package in build/

@@ -132,18 +132,19 @@ def _thin_vendored(folder: Path) -> None:
 
 def _compile(package: Path, python: str) -> None:
     """Compile with the target's own minor: byte code of another one is dead weight."""
-    interpreter = _interpreter(python)
-    if interpreter is None:
+    compiler = interpreter(python)
+    if compiler is None:
         print(f"python{python} is not on this machine: the package carries no byte code and starts slower")
         return
     # One process, one hash seed and nothing of the machine's (-S): the order of sets, and which strings something else
     # in the process holds as well, are written into byte code.
     options = ["-q", "-j", "1", "--invalidation-mode", "unchecked-hash", "-d", "/code"]
     clean = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
-    subprocess.run([interpreter, "-S", "-m", "compileall", *options, "."], cwd=package, check=True, env=clean)
+    subprocess.run([compiler, "-S", "-m", "compileall", *options, "."], cwd=package, check=True, env=clean)
 
 
-def _interpreter(python: str) -> str | None:
+def interpreter(python: str) -> str | None:
+    """Return the path of a CPython of this minor version; None if there is none on this machine."""
     if sys.version_info[:2] == tuple(map(int, python.split("."))):
         return sys.executable
     name = f"python{python}"

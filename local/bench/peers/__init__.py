@@ -1,0 +1,1 @@
+"""What else one would use: written as its users write it, and measured in the same run."""
