@@ -32,6 +32,7 @@ _MASK = "***"
 _SHAPES = re.compile(
     r"wh(?:sec|sk)_[A-Za-z0-9+/=_-]+"  # webhook secrets
     r"|\b(?:LTAI|STS\.)[A-Za-z0-9]{8,}"  # AccessKey IDs
+    r"|\blnk_[A-Za-z0-9_-]+\.[0-9]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"  # tokens of links
     r"|(?i:(?<=bearer ))[^\s&'\"]+"
 )
 _NAMED = re.compile(  # what follows one of these names, as in a header, a query or the repr of either

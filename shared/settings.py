@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from shared.errors import BadSettings
@@ -13,6 +15,10 @@ from shared.errors import BadSettings
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _TOKEN = re.compile(r"(?P<name>[A-Za-z0-9_.-]{1,64}):(?P<scope>read|write|push):(?P<sha256>[0-9a-f]{64})")
+_LINK_KEY = re.compile(r"(?P<id>[A-Za-z0-9_-]{1,32}):(?P<secret>[A-Za-z0-9+/]+={0,2})")
+_SHORTEST_KEY = 32  # bytes
+# Function Compute and OSS send HTML from these as a download.
+_DEFAULT_DOMAIN = re.compile(r"(?i)https?://[^/]+\.(?:fcapp\.run|aliyuncs\.com)\.?(?::[0-9]+)?")
 _HANDOFF = (
     r"fc2:(?P<service>[A-Za-z_][A-Za-z0-9_-]{0,127})(?:\.(?P<qualifier>[A-Za-z0-9_-]+))?"
     r"/(?P<function>[A-Za-z_][A-Za-z0-9_-]{0,63})"
@@ -32,6 +38,14 @@ class ApiToken:
     name: str
     scope: str  # read | write (includes read) | push
     sha256: str
+
+
+@dataclass(frozen=True)
+class LinkKey:
+    """A key that signs links; its repr does not show the secret."""
+
+    id: str
+    secret: bytes = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,9 @@ class Settings:
     webhook_deny: tuple[Network, ...]
     handoff: HandOff | None
     invoke_endpoint: str  # empty: derived from account and region
+    public_url: str  # empty: no links
+    link_keys: tuple[LinkKey, ...]  # the first signs, all verify
+    link_days: int
     max_result_bytes: int
     log_level: str
 
@@ -116,6 +133,9 @@ class _Reader:
             webhook_deny=self._networks("WEBHOOK_DENY_CIDRS"),
             handoff=HandOff(**match.groupdict()) if (match := re.fullmatch(_HANDOFF, handoff)) else None,
             invoke_endpoint=self._endpoint("INVOKE_ENDPOINT", ""),
+            public_url=self._public_url(),
+            link_keys=self._link_keys(),
+            link_days=int(self._matching("LINK_DAYS", "[1-9]|[1-8][0-9]|90", "14", "no number of days from 1 to 90")),
             max_result_bytes=int(
                 self._matching("MAX_RESULT_BYTES", "[1-9][0-9]{0,12}", "134217728", "no positive whole number of bytes")
             ),
@@ -179,6 +199,35 @@ class _Reader:
                 self._fault("API_TOKENS", f"entry {index} is not name:scope:sha256hex with scope read, write or push")
         return tuple(ApiToken(**match.groupdict()) for match in matches if match)
 
+    def _public_url(self) -> str:
+        url = self._endpoint("PUBLIC_URL", "")
+        if _DEFAULT_DOMAIN.fullmatch(url):
+            self._fault(
+                "PUBLIC_URL",
+                "is a default domain of Function Compute or OSS, from which browsers download reports and do not open "
+                "them; bind a domain of your own and set it to that",
+            )
+        if url and self._text("API_AUTH") == "trigger":
+            self._fault(
+                "PUBLIC_URL",
+                "cannot work beside API_AUTH=trigger, which turns away whoever opens a link; "
+                "set API_AUTH=token, or leave PUBLIC_URL out",
+            )
+        return url
+
+    def _link_keys(self) -> tuple[LinkKey, ...]:
+        keys: dict[str, LinkKey] = {}
+        for index, entry in enumerate(self._list("LINK_KEYS"), 1):
+            match = _LINK_KEY.fullmatch(entry)
+            secret = _decoded(match["secret"]) if match else b""
+            if match is None or len(secret) < _SHORTEST_KEY:
+                self._fault("LINK_KEYS", f"entry {index} is not id:base64 of at least {_SHORTEST_KEY} random bytes")
+            elif match["id"] in keys:
+                self._fault("LINK_KEYS", f"entry {index} has the id of another one")
+            else:
+                keys[match["id"]] = LinkKey(match["id"], secret)
+        return tuple(keys.values())
+
     def _networks(self, name: str) -> tuple[Network, ...]:
         networks: list[Network] = []
         for text in self._list(name):
@@ -187,3 +236,11 @@ class _Reader:
             except ValueError:
                 self._fault(name, f"holds {text[:60]!a}, which is no CIDR range such as 10.0.0.0/8")
         return tuple(networks)
+
+
+def _decoded(text: str) -> bytes:
+    """Return what a text in Base64 stands for; nothing if it is none."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        return b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import ipaddress
 import re
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from shared.errors import BadSettings
-from shared.settings import ApiToken, HandOff, Location, Settings
+from shared.settings import ApiToken, HandOff, LinkKey, Location, Settings
 
+KEY = base64.b64encode(b"sixteen bytes..." * 2).decode()
 OUTPUT = {"OUTPUT_URL": "oss://media-output/smarttag"}
 
 
@@ -86,6 +88,22 @@ def test_everything_set() -> None:
         ("API_TOKENS", "cms:admin:" + "0" * 64),
         ("API_TOKENS", "plain-token"),
         ("API_AUTH", "none"),
+        ("PUBLIC_URL", "http://videos.example.com"),
+        ("PUBLIC_URL", "https://videos.example.com/relay"),
+        ("PUBLIC_URL", "https://me:secret@videos.example.com"),
+        ("PUBLIC_URL", "https://smarttag-api-abc.cn-shanghai.fcapp.run"),
+        ("PUBLIC_URL", "https://SMARTTAG.CN-SHANGHAI.FCAPP.RUN.:443/"),
+        ("PUBLIC_URL", "https://123.cn-shanghai.fc.aliyuncs.com"),
+        ("PUBLIC_URL", "https://media-output.oss-cn-shanghai.aliyuncs.com"),
+        ("LINK_KEYS", "k1"),
+        ("LINK_KEYS", "k1:"),
+        ("LINK_KEYS", f"k.1:{KEY}"),
+        ("LINK_KEYS", "k1:" + KEY[:40]),
+        ("LINK_KEYS", "k1:" + KEY.rstrip("=")),
+        ("LINK_KEYS", f"k1:{KEY},k1:{KEY}"),
+        ("LINK_DAYS", "0"),
+        ("LINK_DAYS", "91"),
+        ("LINK_DAYS", "1.5"),
         ("WEBHOOK_ALLOW_CIDRS", "10.0.0.1/8"),
         ("WEBHOOK_DENY_CIDRS", "internal"),
         ("HANDOFF", "async"),
@@ -97,6 +115,28 @@ def test_everything_set() -> None:
 def test_a_wrong_setting_is_named(name: str, value: str) -> None:
     with pytest.raises(BadSettings, match=name):
         Settings.from_env({**OUTPUT, name: value})
+
+
+def test_links_need_an_address_and_keys() -> None:
+    env = {**OUTPUT, "PUBLIC_URL": "https://videos.example.com/", "LINK_KEYS": f"new:{KEY}, old:{KEY}"}
+    settings = Settings.from_env(env)
+    key = b"sixteen bytes..." * 2
+    assert (settings.public_url, settings.link_days) == ("https://videos.example.com", 14)
+    assert settings.link_keys == (LinkKey("new", key), LinkKey("old", key))
+    assert "sixteen" not in repr(settings)
+    assert Settings.from_env({**OUTPUT, "PUBLIC_URL": "http://127.0.0.1:80"}).public_url == "http://127.0.0.1:80"
+
+
+def test_no_link_works_behind_a_trigger_that_authenticates() -> None:
+    with pytest.raises(BadSettings, match="PUBLIC_URL cannot work beside API_AUTH=trigger"):
+        Settings.from_env({**OUTPUT, "PUBLIC_URL": "https://videos.example.com", "API_AUTH": "trigger"})
+
+
+@pytest.mark.parametrize("name", ["API_TOKENS", "LINK_KEYS"])
+def test_a_wrong_secret_is_not_repeated(name: str) -> None:
+    with pytest.raises(BadSettings) as caught:
+        Settings.from_env({**OUTPUT, name: "the-plain-secret-itself"})
+    assert "the-plain-secret-itself" not in str(caught.value)
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:8080", "http://[::1]:8080", "http://localhost:1"])
@@ -138,12 +178,6 @@ def test_all_faults_are_reported_together() -> None:
         Settings.from_env({"API_AUTH": "no", "LOG_LEVEL": "no", "HANDOFF": "no"})
     for name in ("OUTPUT_URL", "API_AUTH", "LOG_LEVEL", "HANDOFF"):
         assert name in caught.value.message
-
-
-def test_a_secret_put_into_the_wrong_setting_is_not_repeated() -> None:
-    with pytest.raises(BadSettings) as caught:
-        Settings.from_env({**OUTPUT, "API_TOKENS": "the-plain-token-itself"})
-    assert "the-plain-token-itself" not in str(caught.value)
 
 
 def test_every_setting_is_documented() -> None:
