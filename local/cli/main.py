@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from local.cli import dead, demo, markers, outbox, rebuild, serve, subscribers, summarise, token
+from local.cli import dead, demo, link, markers, outbox, rebuild, serve, subscribers, summarise, token
 from local.cli.printing import say
 from local.cli.version import Version
 from shared.errors import RelayError
@@ -30,6 +30,7 @@ app.command()(summarise.summarise)
 app.command()(markers.markers)
 app.command()(rebuild.rebuild)
 app.command()(outbox.outbox)
+app.command()(link.link)
 app.add_typer(dead.app, name="dead")
 app.add_typer(subscribers.app, name="subscribers")
 app.add_typer(token.app, name="token")

@@ -31,7 +31,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 class _Part(BaseConverter):
     """One variable part of a path: whatever no other route names, so that each path knows its own methods."""
 
-    regex = r"(?!publish$|deliveries$)[^/]+"
+    regex = r"(?!publish$|deliveries$|links$)[^/]+"
     part_isolating = True
 
 
@@ -89,9 +89,12 @@ class App:
         token_auth = self._dependencies.token_auth
         if route.scope == "push":
             line["caller"] = token_auth.pusher(args["token"])
+        elif route.scope == "link":
+            args = {**args, "jobId": self._dependencies.linked_job(args["token"])}
+            line |= {"caller": "link", "jobId": args["jobId"]}
         elif route.scope is not None:
             line["caller"] = token_auth.caller(request.headers.get("Authorization"), route.scope)
-            if route.scope == "write":  # pushers do not negotiate, and readers are asked about what is found
+            if route.method == "POST":  # pushers do not negotiate, and readers are asked about what is found
                 check_accept(request)
         return route.run(RequestContext(self._dependencies, request, name, args, line.get("caller", "")))
 

@@ -21,9 +21,11 @@ from shared.http.push import PushVerifier
 from shared.http.represent import REVALIDATE, answer
 from shared.http.service import Service
 from shared.http.tokens import TokenAuth
-from shared.jobs import ARTIFACTS, JOB_ID_RULE, REPORT, SUMMARY, JobStatus, is_job_id
+from shared.jobs import ARTIFACTS, JOB_ID_RULE, MANIFEST, REPORT, RESPONSE, SUMMARY, JobStatus, is_job_id
+from shared.links import LONGEST, SHORTEST, Links
 from shared.logs import log_error
 from shared.outbox.partitions import side_by_side
+from shared.outbox.records import iso
 from shared.publishing import Word
 
 POLL_SECONDS = 15
@@ -52,6 +54,14 @@ class Dependencies:
     service_for: Callable[[Any], Service]
     token_auth: TokenAuth
     push: PushVerifier = field(default_factory=PushVerifier)
+    links: Links | None = None
+
+    def linked_job(self, token: str) -> str:
+        """Return the job that the token in a path opens; ``Problem`` 404."""
+        job_id = None if self.links is None else self.links.job(token)
+        if job_id is None:
+            raise Problem(problems.NO_LINK)
+        return job_id
 
 
 @dataclass
@@ -139,14 +149,28 @@ def get_job(context: RequestContext) -> Response:
 
 def get_artifact(context: RequestContext) -> Response:
     """Answer one artifact with the headers its kind asks for."""
-    job_id, name = context.job_id, context.args["artifact"]
-    policy = ARTIFACTS.get(name)
-    if policy is None:
+    name = context.args["artifact"]
+    if name not in ARTIFACTS:
         raise Problem(problems.NO_ROUTE, f"The artifact must be one of {', '.join(ARTIFACTS)}.")
+    return _artifact(context, name, IMMUTABLE if ARTIFACTS[name].immutable else REVALIDATE)
+
+
+def get_linked(context: RequestContext) -> Response:
+    """Answer one artifact of the job that a link opens."""
+    name = context.args["artifact"]
+    if name == RESPONSE:
+        detail = f"A link does not open {RESPONSE}: get it with a token, at /jobs/{context.job_id}/{RESPONSE}."
+        raise Problem(problems.NO_LINK, detail)
+    if name not in ARTIFACTS:
+        raise Problem(problems.NO_LINK)
+    return _artifact(context, name, REVALIDATE)
+
+
+def _artifact(context: RequestContext, name: str, cache: str) -> Response:
+    job_id, policy = context.job_id, ARTIFACTS[name]
     body = context.service.stored(job_id, name)
     disposition = f'{"inline" if policy.inline else "attachment"}; filename="{job_id}-{name}"'
     headers = {"Content-Disposition": disposition} | (_REPORT_HEADERS if name == REPORT else {})
-    cache = IMMUTABLE if policy.immutable else REVALIDATE
     return answer(context.request, body, policy.content_type, cache=cache, headers=headers)
 
 
@@ -190,6 +214,18 @@ def get_deliveries(context: RequestContext) -> Response:
     return context.json({"jobId": context.job_id, "deliveries": context.service.deliveries(context.job_id)})
 
 
+def make_link(context: RequestContext) -> Response:
+    """Make a link that opens a published job's report without a token."""
+    job_id, seconds, links = context.job_id, context.body("expiresIn").get("expiresIn"), context.dependencies.links
+    if type(seconds) is not int or not SHORTEST <= seconds <= LONGEST:
+        raise Problem(MALFORMED, f'Send {{"expiresIn": seconds}}, a whole number from {SHORTEST} to {LONGEST}.')
+    if links is None:
+        raise Problem(problems.LINKS_OFF)
+    context.service.stored(job_id, MANIFEST)  # written last: where it is not, a link would open nothing
+    link = links.make(job_id, seconds)
+    return context.json({"links": {"report": link.url}, "expiresAt": iso(link.expires * 1000)})
+
+
 def redeliver_one(context: RequestContext) -> Response:
     """Send to one subscriber again."""
     job_id, subscriber_id = context.job_id, context.args["subscriberId"]
@@ -217,7 +253,10 @@ def notify(context: RequestContext) -> Response:
 
 
 class Route(NamedTuple):
-    """One method on one path, written as in ``openapi.json``; scope None needs no token, push has it in the path."""
+    """One method on one path, written as in ``openapi.json``.
+
+    Scope None needs no token; push and link have theirs in the path.
+    """
 
     method: str
     path: str
@@ -232,7 +271,9 @@ ROUTES = (
     Route("POST", "/jobs/publish", "write", publish_many),
     Route("POST", "/jobs/{jobId}/publish", "write", publish),
     Route("GET", "/jobs/{jobId}/deliveries", "read", get_deliveries),
+    Route("POST", "/jobs/{jobId}/links", "read", make_link),
     Route("POST", "/jobs/{jobId}/deliveries/{subscriberId}/redeliver", "write", redeliver_one),
     Route("GET", "/jobs/{jobId}/{artifact}", "read", get_artifact),
+    Route("GET", "/s/{token}/{artifact}", "link", get_linked),
     Route("POST", "/notifications/{token}", "push", notify),
 )

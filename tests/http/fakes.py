@@ -18,7 +18,8 @@ from shared.http.push import PushVerifier
 from shared.http.routes import Dependencies
 from shared.http.tokens import TokenAuth, hash_of
 from shared.jobs import ARTIFACTS
-from shared.settings import ApiToken
+from shared.links import Links
+from shared.settings import ApiToken, LinkKey
 from shared.smarttag import summarise
 from shared.smarttag.model import Summary
 
@@ -31,6 +32,9 @@ TOKENS = (
     ApiToken("writer", "write", hash_of(WRITE)),
     ApiToken("topic", "push", hash_of(PUSH)),
 )
+NOW = 1_795_000_000  # seconds since 1970: when the links of the tests are made and opened
+LINKS = Links("https://videos.example.com", (LinkKey("k1", b"key-of-the-tests" * 2),), 14, lambda: float(NOW))
+LINK_TOKEN = LINKS.make(DONE).url.split("/")[-2]
 
 
 @dataclass
@@ -131,9 +135,10 @@ def make_app(
     tokens: tuple[ApiToken, ...] = TOKENS,
     auth: str = "token",
     push: PushVerifier | None = None,
+    links: Links | None = LINKS,
 ) -> App:
     verifier = push or PushVerifier(_no_certificates)
-    return App(Dependencies(lambda _context: service, TokenAuth(tokens, auth), verifier))
+    return App(Dependencies(lambda _context: service, TokenAuth(tokens, auth), verifier, links))
 
 
 def _no_certificates(url: str) -> bytes:

@@ -18,7 +18,7 @@ from shared.http.problems import Problem
 from shared.http.routes import ROUTES, Route
 from shared.http.tokens import TokenAuth, hash_of, mint
 from shared.settings import ApiToken, Settings
-from tests.http.fakes import DONE, PUSH, READ, TOKENS, WRITE, FakeService, make_app
+from tests.http.fakes import DONE, LINK_TOKEN, PUSH, READ, TOKENS, WRITE, FakeService, make_app
 
 CALLERS = {
     "nobody": None,
@@ -43,7 +43,7 @@ def test_every_route_for_every_caller(route: Route, caller: str) -> None:
     header = CALLERS[caller]
     client = Client(make_app(FakeService()))
     answer = _ask(client, route, {} if header is None else {"Authorization": header})
-    if route.scope is None or route.scope == "push" or caller in LET_IN[route.scope]:
+    if route.scope in {None, "push", "link"} or caller in LET_IN[route.scope]:
         assert answer.status_code == _done(route)
     elif caller in KNOWN:
         assert answer.status_code == 403
@@ -74,7 +74,7 @@ def test_without_tokens_everybody_is_turned_away_and_the_log_says_why() -> None:
     logs.set_up("INFO", stream)
     client = Client(make_app(FakeService(), tokens=()))
     for route in ROUTES:
-        expected = {None: 200, "push": 403}.get(route.scope, 401)
+        expected = {None: 200, "link": 200, "push": 403}.get(route.scope, 401)
         assert _ask(client, route, {"Authorization": f"Bearer {WRITE}"}).status_code == expected
     first = json.loads(stream.getvalue().split("\n")[0])
     assert (first["event"], first["level"]) == ("http.no_tokens", "WARNING")
@@ -135,8 +135,9 @@ def test_the_command_talks_to_people_too() -> None:
 
 def _ask(client: Client, route: Route, headers: dict[str, str]):  # noqa: ANN202 - the client's own answer
     path = route.path.replace("{jobId}", DONE).replace("{artifact}", "report.html").replace("{subscriberId}", "cms")
-    body = {"jobIds": [DONE]} if route.path == "/jobs/publish" else None
-    return client.open(path.replace("{token}", PUSH), method=route.method, headers=headers, json=body)
+    body = {"/jobs/publish": {"jobIds": [DONE]}, "/jobs/{jobId}/links": {"expiresIn": 60}}.get(route.path)
+    token = LINK_TOKEN if route.scope == "link" else PUSH
+    return client.open(path.replace("{token}", token), method=route.method, headers=headers, json=body)
 
 
 def _done(route: Route) -> int:
