@@ -16,6 +16,7 @@ from shared import logs
 from shared.credentials import Credentials
 from shared.errors import BadInput, BadSettings, ObjectNotFound, SubscribersBroken
 from shared.jobs import artifact_key
+from shared.links import Links
 from shared.outbox.dead_letters import DeadLetters
 from shared.outbox.outbox import Outbox
 from shared.outbox.task import FIRST, TaskKind, redelivery_id
@@ -225,7 +226,8 @@ class Relay:
         from shared.webhooks.announcer import Announcer
         from shared.webhooks.stored_event import StoredEvents
 
-        return Announcer(StoredEvents(self._retrying), self._subscriber_cache, _url(self.settings.output), time.time)
+        events, where, links = StoredEvents(self._retrying), _url(self.settings.output), Links.of(self.settings)
+        return Announcer(events, self._subscriber_cache, where, time.time, links)
 
     @cached_property
     def _retrying(self) -> RetryingStore:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from local.cli.printing import say
 from shared.errors import BadSettings
 from shared.jobs import MANIFEST, check_job_id
 from shared.links import Links
@@ -30,4 +31,4 @@ def link(
     if links is None:
         raise BadSettings("links are off: set PUBLIC_URL and LINK_KEYS", settings=["PUBLIC_URL", "LINK_KEYS"])
     opened.stored(check_job_id(job), MANIFEST)
-    print(links.make(job, None if days is None else days * _DAY).url)
+    say(links.make(job, None if days is None else days * _DAY).url)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from shared.errors import ObjectNotFound, RelayError
 from shared.jobs import JobStatus
+from shared.links import Links
 from shared.logs import log, log_error
 from shared.outbox.outbox import Handler
 from shared.outbox.outcome import Outcome, State
@@ -34,12 +35,16 @@ class Announcement:
 
 @dataclass(frozen=True)
 class Announcer:
-    """Turns events into deliveries; ``output_url`` is ``OUTPUT_URL``, and ``clock`` counts seconds since 1970."""
+    """Turns events into deliveries; ``output_url`` is ``OUTPUT_URL``, and ``clock`` counts seconds since 1970.
+
+    With ``links``, what is told of a final status carries one to the report.
+    """
 
     events: StoredEvents
     subscribers: SubscriberCache
     output_url: str
     clock: Callable[[], float]
+    links: Links | None = None
 
     def announce(self, job_id: str, status: JobStatus, summary: bytes, series: str, revision: str = "") -> Announcement:
         """Fix the event and return the deliveries; a fan-out of its own where subscribers.json cannot be read now.
@@ -52,7 +57,8 @@ class Announcer:
         """
         name, now = payload.event_name(status, revision), int(self.clock() * 1000)
         event = self.events.of(job_id, name)
-        fresh, series = event.record(status, summary, series, now, self.output_url)
+        link = self.links.make(job_id).url if self.links and status.is_final else None
+        fresh, series = event.record(status, summary, series, now, self.output_url, link)
         fan_out = Task(TaskKind.FAN_OUT, job_id, name, "", series, now, now + _LEASE_MS)
         try:
             tasks = self.deliveries(fan_out)

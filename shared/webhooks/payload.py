@@ -60,8 +60,13 @@ def webhook_id(job_id: str, name: str) -> str:
     return "msg_" + hashlib.sha256(f"{job_id}\n{name}".encode()).hexdigest()[:32]
 
 
-def make_event(job_id: str, name: str, timestamp: str, summary: dict[str, Any], output_url: str) -> dict[str, Any]:
-    """Return the thin body, at most 20 kB whatever the summary holds; ``output`` is None until there is any."""
+def make_event(
+    job_id: str, name: str, timestamp: str, summary: dict[str, Any], output_url: str, report_link: str | None = None
+) -> dict[str, Any]:
+    """Return the thin body, at most 20 kB whatever the summary holds; ``output`` is None until there is any.
+
+    ``report_link`` opens the report without a token; ``links`` is left out where there is none.
+    """
     data = {
         "jobId": job_id,
         "status": summary["status"],
@@ -69,6 +74,8 @@ def make_event(job_id: str, name: str, timestamp: str, summary: dict[str, Any], 
         "headline": headline(summary),
         "output": output(job_id, output_url) if is_final(name) else None,
     }
+    if report_link is not None:
+        data["links"] = {"report": report_link}
     return {"type": event_type(name), "timestamp": timestamp, "data": data}
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import orjson
 
-from shared import __version__
+from shared import __version__, links
 from shared.errors import BadInput, RelayError, RetryableError, TargetRefused
 from shared.logs import log
 from shared.webhooks.address_guard import AddressGuard, Target
@@ -94,7 +94,7 @@ class Sender:
                 "webhook-signature": signature,
             }
             response = self._deliver(subscriber.url, headers, body, started + deadline)
-            return _judged(response, _private(subscriber, signature), _since(started))
+            return _judged(response, _private(subscriber, signature, body), _since(started))
         except RelayError as error:
             known = error.fields.get("status")
             return Attempt(
@@ -191,10 +191,10 @@ def _whereto(location: str, private: list[str]) -> str:
     return "to somewhere else on the same host" if same_host else "to an address that cannot be read"
 
 
-def _private(subscriber: Subscriber, signature: str) -> list[str]:
+def _private(subscriber: Subscriber, signature: str, body: bytes) -> list[str]:
     """Return what was sent and nobody else is to see. The host is none of it: it is in our own messages."""
     path = "" if FUNCTION_URL.fullmatch(subscriber.url) else re.sub(r"^https?://[^/?]*", "", subscriber.url)
-    return [path, *subscriber.headers.values(), signature, *subscriber.secrets]
+    return [path, *subscriber.headers.values(), signature, *subscriber.secrets, *links.signatures(body)]
 
 
 def _excerpt(body: bytes, private: list[str]) -> str:

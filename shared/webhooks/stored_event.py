@@ -46,7 +46,9 @@ class StoredEvent:
         self.job_id, self.name, self._store = job_id, name, store
         self._key = event_key(job_id, name)
 
-    def record(self, status: JobStatus, summary: bytes, series: str, now: int, output_url: str) -> tuple[bool, str]:
+    def record(
+        self, status: JobStatus, summary: bytes, series: str, now: int, output_url: str, report_link: str | None
+    ) -> tuple[bool, str]:
         """Fix the event, unless it is.
 
         Args:
@@ -55,13 +57,14 @@ class StoredEvent:
             series: of the publication that tells.
             now: in milliseconds since 1970.
             output_url: ``OUTPUT_URL``.
+            report_link: opens the report without a token; None where there are no links.
 
         Returns:
             Whether this was the first to tell of it, and the series of the deliveries that follow: a redelivery that
             tells first is no second.
         """
         loaded = orjson.loads(summary)
-        body = payload.make_event(self.job_id, self.name, iso(now), loaded, output_url)
+        body = payload.make_event(self.job_id, self.name, iso(now), loaded, output_url, report_link)
         fixed: dict[str, Any] = {"at": now, "round": series, "body": body}  # as the version before called it
         if not status.is_final:
             fixed["summary"] = loaded  # nothing else keeps it
