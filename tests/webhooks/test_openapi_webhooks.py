@@ -40,13 +40,15 @@ def test_every_event_is_described_and_no_other() -> None:
 
 @pytest.mark.parametrize("name", JOBS)
 @pytest.mark.parametrize("more", [{}, {"payload": "full"}, {"select": "persons[].name"}])
-def test_events_of_recorded_jobs(name: str, more: dict[str, Any]) -> None:
+@pytest.mark.parametrize("link", [None, "https://videos.example.com/s/lnk_a/report.html"])
+def test_events_of_recorded_jobs(name: str, more: dict[str, Any], link: str | None) -> None:
     summary = orjson.loads(summarise(JOBS[name].response, name).to_json())
     event = payload.EVENTS[JobStatus(summary["status"])]
-    made = payload.make_event(name, event, "2026-11-22T08:30:00.000Z", summary, "oss://bucket/out")
+    made = payload.make_event(name, event, "2026-11-22T08:30:00.000Z", summary, "oss://bucket/out", link)
     body = payload.make_body(made, subscriber("a", **more), lambda: summary)
     assert body is not None
     assert check(body) == payload.event_type(event)
+    assert orjson.loads(body)["data"].get("links") == (link and {"report": link})
 
 
 def test_events_for_operators_and_a_test() -> None:
