@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -96,7 +97,7 @@ class DeliveryHandler(Handler):
             if since := self.health.recovering(task, url, record):
                 self.recovered(task.subscriber, since)
         except RelayError as error:
-            log_error("recovery.postponed", error, subscriber=task.subscriber)
+            log_error("recovery.postponed", error, level=logging.WARNING, subscriber=task.subscriber)
             return False
         return True
 
