@@ -82,7 +82,7 @@ def test_time_and_attempts_are_bounded(
     assert len(attempts.slept) == max(0, len(attempts.seen) - 1)
     for index, (pause, (_, error)) in enumerate(zip(attempts.slept, attempts.plan, strict=False)):
         assert error is not None
-        assert pause == max(factor * limits.backoff * 2**index, error.retry_after or 0)
+        assert pause == pytest.approx(max(factor * limits.backoff * 2**index, error.retry_after or 0))
     for start, (told, patience) in zip(attempts.starts, attempts.seen, strict=True):
         assert told == end
         assert 0 < patience <= min(limits.read, end - start)

@@ -17,6 +17,7 @@ from shared.webhooks.address_guard import AddressGuard
 from shared.webhooks.subscribers import EVENT_TYPES, SETTING, Subscriber, Subscribers, parse
 
 ROOT = Path(__file__).parents[2]
+JOB_EVENTS = tuple(event for event in EVENT_TYPES if event.startswith("smarttag.job."))
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OLD = "whsec_" + base64.b64encode(b"o" * 24).decode()
 ENV = {
@@ -72,7 +73,7 @@ def test_everything_that_can_be_said() -> None:
 def test_what_is_left_unsaid() -> None:
     subscriber = one()
     assert (subscriber.payload, subscriber.enabled, dict(subscriber.headers)) == ("thin", True, {})
-    assert all(map(subscriber.wants, EVENT_TYPES))
+    assert tuple(filter(subscriber.wants, EVENT_TYPES)) == JOB_EVENTS
     assert subscriber.matches({})
     assert subscriber.selected({"jobId": "a"}) == {"jobId": "a"}
 
@@ -80,7 +81,7 @@ def test_what_is_left_unsaid() -> None:
 @pytest.mark.parametrize(
     ("patterns", "wanted"),
     [
-        (["smarttag.job.*"], EVENT_TYPES),
+        (["smarttag.job.*"], JOB_EVENTS),
         (["*"], EVENT_TYPES),
         (["smarttag.job.failed"], ("smarttag.job.failed",)),
         (["smarttag.job.s*", "*.failed"], ("smarttag.job.succeeded", "smarttag.job.failed", "smarttag.job.submitted")),
