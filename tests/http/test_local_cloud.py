@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import threading
 from collections import Counter
@@ -33,6 +34,7 @@ from tests.http.fakes import DONE, PUSH, TOKENS, WRITE
 
 AUTH = {"Authorization": f"Bearer {WRITE}"}
 SWEEP = b'{"triggerName":"sweep","triggerTime":"2026-01-01T00:00:00Z","payload":""}'
+MANY = 1000 if os.environ.get("SOAK") else 200
 SECRET = "whsec_c2VjcmV0IG9mIHRoZSByZWNlaXZlciBpbiB0ZXN0cw=="
 
 
@@ -185,10 +187,8 @@ def test_a_push_is_told_what_stands_in_its_way_but_not_our_bucket(env: dict[str,
     assert (answer.status_code, answer.json) == (200, {"results": [{"jobId": DONE, "outcome": "deferred"}]})
 
 
-def test_a_thousand_jobs_in_one_request_while_mps_throttles_half_of_its_calls(
-    env: dict[str, str], tmp_path: Path
-) -> None:
-    ids = [f"{index:032x}" for index in range(1000)]
+def test_many_jobs_in_one_request_while_mps_throttles_half_of_its_calls(env: dict[str, str], tmp_path: Path) -> None:
+    ids = [f"{index:032x}" for index in range(MANY)]
     dice, throttling = random.Random(5), threading.Event()
     throttling.set()
     throttled = Response(400, b'{"Code":"Throttling.User","Message":"flow control","RequestId":"1"}')
@@ -204,7 +204,7 @@ def test_a_thousand_jobs_in_one_request_while_mps_throttles_half_of_its_calls(
         relay = Hurried(Settings.from_env(env | more))
         client = Client(app(relay))
         answer = client.post("/jobs/publish", headers=AUTH, json={"jobIds": ids})
-        assert (answer.status_code, answer.json["counts"]) == (202, {"accepted": 1000})
+        assert (answer.status_code, answer.json["counts"]) == (202, {"accepted": MANY})
         relay.handle(SWEEP, request_id="1", seconds=300)
         throttling.clear()
         for task in list(relay.outbox.listed()):  # those that were throttled six times in a row wait for a minute
@@ -212,10 +212,10 @@ def test_a_thousand_jobs_in_one_request_while_mps_throttles_half_of_its_calls(
         received = Counter(json.loads(delivery.body)["data"]["jobId"] for delivery in receiver.deliveries)
         assert received == Counter(ids)
         assert all(delivery.verified for delivery in receiver.deliveries)
-        assert len(mps.requests) > 1300
+        assert len(mps.requests) > 1.3 * MANY
         client.post("/jobs/publish", headers=AUTH, json={"jobIds": ids[:50]})
         relay.handle(SWEEP, request_id="2", seconds=300)
-        assert len(receiver.deliveries) == 1000
+        assert len(receiver.deliveries) == MANY
 
 
 def test_a_redelivery_of_many_is_made_once_by_a_sweep(env: dict[str, str], tmp_path: Path) -> None:
