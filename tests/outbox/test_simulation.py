@@ -6,6 +6,7 @@ operation may take effect without its answer arriving. Workers' clocks disagree 
 
 from __future__ import annotations
 
+import os
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from tests.fakes.node import START, Node, reader, subscriber
 from tests.fakes.receivers import FAILED, OK, Receivers
 
 WORKERS = 4
-SCHEDULES = 2000
+SCHEDULES = 10_000 if os.environ.get("SOAK") else 1000
 READ = reader(subscriber("a"), subscriber("b", payload="full"))
 
 
