@@ -217,7 +217,13 @@ def _as_in_key(entry: os.DirEntry[str]) -> str:
 
 def _make_folders(folder: Path, depth: int) -> None:
     if not folder.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            if (found := Path(error.filename)).is_file() or found.is_symlink():
+                raise
+            # pathlib saw it come and looked again when it was gone: the caller's next try makes it
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), error.filename) from error
         for parent in folder.parents[:depth]:
             _sync_directory(parent)
 
