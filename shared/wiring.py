@@ -21,7 +21,9 @@ from shared.outbox.dead_letters import DeadLetters
 from shared.outbox.outbox import Outbox
 from shared.outbox.task import FIRST, TaskKind, redelivery_id
 from shared.outbox.worker import Handlers, Worker
-from shared.publishing import Deferred, Publisher, PublishHandler, Report, Word
+from shared.publishing.handler import PublishHandler
+from shared.publishing.publisher import Deferred, Publisher
+from shared.publishing.reports import Report, Word
 from shared.settings import Location, Settings
 from shared.storage.retrying import RetryingStore
 from shared.triggers import Publish, Sweep, parse

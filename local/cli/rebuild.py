@@ -16,7 +16,7 @@ from local.responses import fault
 from shared.errors import BadResponse, ObjectNotFound, RelayError
 from shared.jobs import ARTIFACTS, JOB_ID_RULE, MANIFEST, RESPONSE, artifact_key, is_job_id
 from shared.outbox.partitions import side_by_side
-from shared.publishing import store_artifacts
+from shared.publishing.artifacts import store_artifacts
 from shared.storage import ObjectStore
 from shared.wiring import relay
 

@@ -26,7 +26,7 @@ from shared.links import LONGEST, SHORTEST, Links
 from shared.logs import log_error
 from shared.outbox.partitions import side_by_side
 from shared.outbox.records import iso
-from shared.publishing import Word
+from shared.publishing.reports import Word
 
 POLL_SECONDS = 15
 MAX_JOBS = 1000

@@ -20,7 +20,7 @@ from local.cli import rebuild
 from local.cli.rebuild import State, published, rebuild_all
 from local.recorded import jobs
 from shared.errors import Unavailable
-from shared.publishing import store_artifacts
+from shared.publishing.artifacts import store_artifacts
 from shared.smarttag import analyse
 from shared.storage.directory import DirectoryStore
 from tests.fakes.node import World, document, reader, subscriber

@@ -14,7 +14,8 @@ from shared.outbox.outbox import Outbox
 from shared.outbox.outcome import Outcome, State
 from shared.outbox.task import FIRST, Task, TaskKind, redelivery_id
 from shared.outbox.worker import Handlers, Result, Worker
-from shared.publishing import JobSource, Publisher, PublishHandler
+from shared.publishing.handler import JobSource, PublishHandler
+from shared.publishing.publisher import Publisher
 from shared.storage.retrying import RetryingStore
 from shared.webhooks.announcer import Announcer, FanOutHandler
 from shared.webhooks.delivery_handler import DeliveryHandler

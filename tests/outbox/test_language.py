@@ -14,8 +14,8 @@ from shared.outbox.records import AttemptKind
 from shared.outbox.task import TaskKind
 
 SHARED = Path(__file__).parents[2] / "shared"
-ROOMS = [SHARED / "outbox", SHARED / "webhooks"]
-FILES = [*(path for room in ROOMS for path in sorted(room.glob("*.py"))), SHARED / "publishing.py"]
+ROOMS = [SHARED / "outbox", SHARED / "webhooks", SHARED / "publishing"]
+FILES = [path for room in ROOMS for path in sorted(room.glob("*.py"))]
 STATES = {each.value for kind in (State, AttemptKind, TaskKind, JobStatus) for each in kind}
 
 

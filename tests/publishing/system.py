@@ -18,7 +18,8 @@ from local.cloud.server import Fault, StandIn
 from local.cloud.world import SECRETS
 from shared.errors import RelayError
 from shared.mps.client import MpsClient
-from shared.publishing import Deferred, Report
+from shared.publishing.publisher import Deferred
+from shared.publishing.reports import Report
 from shared.retrying import Limits
 from shared.settings import Network
 from shared.storage.oss import OssStore

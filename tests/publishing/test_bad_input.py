@@ -14,7 +14,7 @@ from local.cloud.accounts import ROLE
 from local.cloud.server import Fault, Response
 from shared.errors import JobNotFound, RelayError, ResponseTooLarge, Throttled
 from shared.mps.client import MpsClient
-from shared.publishing import Deferred
+from shared.publishing.publisher import Deferred
 
 DOCUMENTED = Path("local/recorded/documented.json").read_bytes()
 

@@ -1,0 +1,151 @@
+"""What publishing a job is: the handler of its task."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+from shared.errors import BadInput, JobNotFound, JobNotReady, ObjectNotFound, ResponseTooLarge
+from shared.jobs import MANIFEST, RESPONSE, JobStatus, artifact_key
+from shared.logs import log
+from shared.outbox.dead_letters import is_later, next_series
+from shared.outbox.outbox import Handler
+from shared.outbox.outcome import Outcome, State
+from shared.outbox.records import Record, iso
+from shared.outbox.task import FIRST, Task
+from shared.publishing.artifacts import store_artifacts
+from shared.publishing.revisions import is_improvable, look_again
+from shared.storage import ObjectStore
+
+if TYPE_CHECKING:
+    from shared.smarttag.model import Summary
+    from shared.webhooks.announcer import Announcement
+
+REFRESH = "Refresh"  # reported where somebody asks whether there is a better answer by now
+
+
+class JobSource(Protocol):
+    """Where responses come from."""
+
+    def query(self, job_id: str, deadline: float) -> bytes:
+        """Return the raw QuerySmarttagJob response within ``deadline`` seconds."""
+        ...
+
+
+class Announces(Protocol):
+    """Who announces events; ``shared.webhooks.announcer``."""
+
+    def announce(self, job_id: str, status: JobStatus, summary: bytes, series: str, revision: str = "") -> Announcement:
+        """Return what is to be done so that everybody hears of it."""
+        ...
+
+
+@dataclass(frozen=True)
+class PublishHandler(Handler):
+    """Publishes a job; each repetition leaves the same behind. Without an ``announcer`` nobody is told."""
+
+    store: ObjectStore
+    source: JobSource
+    announcer: Announces | None
+    query_seconds: float  # for one query with its retries
+    max_result_bytes: int = (
+        134_217_728  # of a stored response too: whoever can write to the bucket may have put it there
+    )
+    lease = 900.0  # seconds: it may decode the largest of responses
+    needs = 60.0
+
+    def run(self, task: Task) -> Outcome:
+        """Publish once; given up at once is only what no time can change."""
+        try:
+            return self.publish(task)
+        except (BadInput, ResponseTooLarge) as error:
+            return Outcome.failed(error, State.DEAD)
+        except JobNotFound as error:
+            if task.event not in {"", REFRESH}:  # MPS itself spoke of the job a moment ago
+                raise
+            return Outcome.failed(error, State.REFUSED)
+
+    def restart(self, task: Task, receipt: Record) -> tuple[Task, ...]:
+        """Begin the next publication of a job that was given up, lost its artifacts, or may be answered better now."""
+        if task.redelivery_id is not None:
+            return ()
+        later, detail = iso(task.enqueued_at) > (receipt.at or ""), receipt.detail
+        again = receipt.state == State.REFUSED.value or (later and receipt.state == State.DEAD.value)
+        again = again or (later and bool(task.event) and bool(detail.get("improvable")))
+        if not again and not task.event and "artifacts" in detail:
+            again = self.store.head(artifact_key(task.job_id, MANIFEST)) is None
+        return (replace(task, series=next_series(task.series), due=task.enqueued_at, attempt=1),) if again else ()
+
+    def publish(self, task: Task) -> Outcome:
+        """Store the artifacts and return who is to be told; raise whatever service or store failed with."""
+        from shared.smarttag import analyse
+
+        response, fresh = self._response(task)
+        revision = ""
+        if not fresh and is_later(task.series) and (better := self._look_again(task, response)) is not None:
+            response, fresh, revision = better, True, task.series
+        analysis = analyse(response, task.job_id)
+        status = JobStatus(analysis.summary.status)
+        if not status.is_final:
+            return self._progress(task, status, analysis.summary)
+        where = artifact_key(task.job_id, RESPONSE)
+        if revision:
+            self.store.put(where, response)
+        elif fresh and not self.store.create(where, response):
+            response, fresh = self._stored(task.job_id), False
+            analysis = analyse(response, task.job_id)
+            status = JobStatus(analysis.summary.status)
+        summary, names = store_artifacts(self.store, response, analysis, anew=fresh)
+        detail: dict[str, Any] = {"artifacts": names, "fresh": fresh, "warnings": len(analysis.summary.warnings)}
+        if is_improvable(analysis.summary):
+            detail["improvable"] = True
+        return self.announce(task, status, summary, detail, revision)
+
+    def announce(
+        self, task: Task, status: JobStatus, summary: bytes, detail: dict[str, Any], revision: str = ""
+    ) -> Outcome:
+        """Return the end of a publication, with the deliveries that follow from it; ``detail`` is for the receipt."""
+        detail["jobStatus"] = status.value
+        tasks: tuple[Task, ...] = ()
+        if self.announcer is not None:
+            told = self.announcer.announce(task.job_id, status, summary, task.series, revision)
+            tasks, detail = told.tasks, detail | {"fresh": told.fresh, "event": told.event, "series": told.series}
+            detail["subscribers"] = [each.subscriber for each in tasks if each.subscriber]
+        log("job.published", jobId=task.job_id, status=status.value, warnings=detail.get("warnings"))
+        return Outcome(State.SETTLED, Record(detail=detail), tasks)
+
+    def _response(self, task: Task) -> tuple[bytes, bool]:
+        """Return the response and whether it is fresh: the first final one stored wins over asking again.
+
+        What a notification asks for first has not been stored yet, so the usual case does not look.
+        """
+        if not task.event or task.attempt > 1 or task.series != FIRST:
+            with suppress(ObjectNotFound):
+                return self._stored(task.job_id), False
+        return self.source.query(task.job_id, self.query_seconds), True
+
+    def _stored(self, job_id: str) -> bytes:
+        where = artifact_key(job_id, RESPONSE)
+        if (info := self.store.head(where)) is not None and info.size > self.max_result_bytes:
+            raise ResponseTooLarge(
+                f"{where} holds {info.size} bytes, over the limit of {self.max_result_bytes}: raise MAX_RESULT_BYTES, "
+                "and the function's memory with it",
+                jobId=job_id,
+                maxResultBytes=self.max_result_bytes,
+            )
+        return self.store.get(where)
+
+    def _look_again(self, task: Task, stored: bytes) -> bytes | None:
+        def query() -> bytes:
+            return self.source.query(task.job_id, self.query_seconds)
+
+        return look_again(self.store, task.job_id, task.series, stored, query)
+
+    def _progress(self, task: Task, status: JobStatus, summary: Summary) -> Outcome:
+        if task.event not in {"", REFRESH, JobStatus.SUBMITTED.value, JobStatus.PROCESSING.value}:
+            raise JobNotReady(
+                f"the notification says job {task.job_id} is {task.event}, QuerySmarttagJob still says {status.value}",
+                jobId=task.job_id,
+            )
+        return self.announce(task, status, summary.to_json(), {})
