@@ -1,4 +1,4 @@
-"""Calling functions of Function Compute: our publisher asynchronously, ``fc://`` targets directly.
+"""Calling functions of Function Compute 2.0: our publisher asynchronously, ``fc://`` targets directly.
 
 aliyun-fc2 signs. Its own client does not send, because it retries a refused connection for thirty seconds, logs the
 authorization header and the STS token with every error, and stumbles over error bodies that are no JSON.
@@ -16,7 +16,7 @@ from shared.errors import AccessRefused, PermanentError, Unavailable
 from shared.refusals import AGAIN, SLOWER, Answer, Rule, Service, Subject
 from shared.retrying import Limits
 from shared.service_calls import Request, ServiceCalls
-from shared.settings import HandOff
+from shared.settings import EventFunction
 
 _LARGEST = 1 << 18  # bytes of an answer that are read
 
@@ -45,7 +45,7 @@ def endpoint(account_id: str, region: str) -> str:
 
 
 class Invoker:
-    """Invokes functions by the API of 2016-08-15.
+    """Invokes functions by the API of 2016-08-15, which knows them by their service: those of FC 3.0 have none.
 
     Args:
         endpoint: ``INVOKE_ENDPOINT``, or see ``endpoint``.
@@ -56,7 +56,7 @@ class Invoker:
         self._endpoint = endpoint
         self._credentials = credentials
 
-    def hand_off(self, target: HandOff, payload: bytes, task_id: str, timeout: float = 10.0) -> bool:
+    def hand_off(self, target: EventFunction, payload: bytes, task_id: str, timeout: float = 10.0) -> bool:
         """Ask for one asynchronous invocation.
 
         Args:

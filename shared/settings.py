@@ -8,6 +8,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from urllib.parse import unquote
 
 from shared.errors import BadSettings
@@ -57,9 +58,16 @@ class Location:
     path: str
 
 
+class HandOff(str, Enum):
+    """Who publishes what the HTTP function is asked for, where no function is named: itself, or the next sweep."""
+
+    INLINE = "inline"
+    OUTBOX = "outbox"
+
+
 @dataclass(frozen=True)
-class HandOff:
-    """The function that publishes asynchronously."""
+class EventFunction:
+    """The function of FC 2.0 that publishes asynchronously."""
 
     service: str
     qualifier: str | None
@@ -81,7 +89,7 @@ class Settings:
     api_auth: str  # token | trigger
     webhook_allow: tuple[Network, ...]
     webhook_deny: tuple[Network, ...]
-    handoff: HandOff | None
+    handoff: HandOff | EventFunction
     invoke_endpoint: str  # empty: derived from account and region
     public_url: str  # empty: no links
     link_keys: tuple[LinkKey, ...]  # the first signs, all verify
@@ -110,7 +118,10 @@ class _Reader:
             "OSS_REGION", _REGION, named["region"] if named else home or region, "no region name"
         )
         handoff = self._matching(
-            "HANDOFF", f"inline|{_HANDOFF}", "inline", "neither inline nor fc2:service[.qualifier]/function"
+            "HANDOFF",
+            f"inline|outbox|{_HANDOFF}",
+            "inline",
+            "none of inline, outbox, and (only for functions of FC 2.0) fc2:service[.qualifier]/function",
         )
         output = self._location("OUTPUT_URL")
         if output is None and not self._text("OUTPUT_URL"):
@@ -131,7 +142,9 @@ class _Reader:
             api_auth=self._matching("API_AUTH", "token|trigger", "token", "neither token nor trigger"),
             webhook_allow=self._networks("WEBHOOK_ALLOW_CIDRS"),
             webhook_deny=self._networks("WEBHOOK_DENY_CIDRS"),
-            handoff=HandOff(**match.groupdict()) if (match := re.fullmatch(_HANDOFF, handoff)) else None,
+            handoff=EventFunction(**found.groupdict())
+            if (found := re.fullmatch(_HANDOFF, handoff))
+            else HandOff(handoff),
             invoke_endpoint=self._endpoint("INVOKE_ENDPOINT", ""),
             public_url=self._public_url(),
             link_keys=self._link_keys(),

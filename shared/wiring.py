@@ -21,10 +21,10 @@ from shared.outbox.dead_letters import DeadLetters
 from shared.outbox.outbox import Outbox
 from shared.outbox.task import FIRST, TaskKind, redelivery_id
 from shared.outbox.worker import Handlers, Worker
-from shared.publishing.handler import PublishHandler
+from shared.publishing.handler import REFRESH, PublishHandler
 from shared.publishing.publisher import Deferred, Publisher
 from shared.publishing.reports import Report, Word
-from shared.settings import Location, Settings
+from shared.settings import HandOff, Location, Settings
 from shared.storage.retrying import RetryingStore
 from shared.triggers import Publish, Sweep, parse
 
@@ -88,18 +88,22 @@ class Relay:
         return self.publisher.receive(parse(event), request_id=request_id, seconds=seconds * _SHARE)
 
     def publish(self, job_id: str, *, redeliver: bool, refresh: bool, request_id: str) -> dict[str, Any]:
-        """Publish one job now, or hand it to the event function; see ``Publisher.publish``."""
+        """Publish one job now, or hand it to the next sweep or the event function; see ``Publisher.publish``."""
         target = self.settings.handoff
-        if target is None:
+        if target is HandOff.INLINE:
             return self.publisher.publish(job_id, redeliver=redeliver, refresh=refresh, request_id=request_id)
-        name = sha256(request_id.encode()).hexdigest()[:32]
-        event = Publish(job_id, redeliver=redeliver, request_id=name, refresh=refresh).to_event()
-        self.invoker.hand_off(target, event, f"publish-{job_id}-{name[:16]}")
+        if target is HandOff.OUTBOX:
+            self.enqueue(job_id, redeliver=redeliver, refresh=refresh, request_id=request_id)
+        else:
+            name = sha256(request_id.encode()).hexdigest()[:32]
+            event = Publish(job_id, redeliver=redeliver, request_id=name, refresh=refresh).to_event()
+            self.invoker.hand_off(target, event, f"publish-{job_id}-{name[:16]}")
         return {"jobId": job_id, "outcome": Word.ACCEPTED}
 
-    def enqueue(self, job_id: str, *, redeliver: bool, request_id: str) -> None:
+    def enqueue(self, job_id: str, *, redeliver: bool, request_id: str, refresh: bool = False) -> None:
         """Leave the publication to the next sweep."""
-        self.outbox.enqueue(self.publisher.task(job_id, redelivery_id(request_id) if redeliver else FIRST))
+        series = redelivery_id(request_id) if redeliver else FIRST
+        self.outbox.enqueue(self.publisher.task(job_id, series, REFRESH if refresh else ""))
 
     def stored(self, job_id: str, name: str) -> bytes:
         """Return one artifact; ``ObjectNotFound`` if the job left none of that name."""
@@ -143,7 +147,7 @@ class Relay:
         return operations.resume(self.store, self.dead_letters, operations.find(self.subscribers(), subscriber_id))
 
     def accept(self, message: bytes) -> list[dict[str, Any]]:
-        """Handle a pushed notification as the event function would, or hand it to that: a topic waits five seconds.
+        """Handle a pushed notification as the event function would, or hand it off: a topic waits five seconds.
 
         Why a job is not published stays in the log: whoever may notify need not know our buckets.
 
@@ -155,7 +159,9 @@ class Relay:
         if any(isinstance(each, Publish | Sweep) for each in messages):
             raise BadInput("a push holds a command or a timer's event; only notifications are taken in this way")
         target = self.settings.handoff
-        if target is not None:
+        if target is HandOff.OUTBOX:
+            return self.publisher.enqueue(messages)
+        if target is not HandOff.INLINE:
             # A new task each time: the same bytes may come again once what stood in their way is repaired.
             self.invoker.hand_off(target, message, f"notified-{uuid4().hex}")
             return [{"jobId": getattr(each, "job_id", ""), "outcome": Word.ACCEPTED} for each in messages]

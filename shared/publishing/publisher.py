@@ -15,7 +15,7 @@ from shared.outbox.outcome import State
 from shared.outbox.task import FIRST, Task, TaskKind, redelivery_id
 from shared.outbox.worker import NotEnqueued, Result, Worker
 from shared.publishing.handler import REFRESH
-from shared.publishing.reports import Report, Word, delivery_result, publication, report_of, word_for
+from shared.publishing.reports import Report, Word, delivery_result, idle_word, publication, report_of, word_for
 from shared.triggers import JobChanged, Message, Poison, Publish, Sweep
 
 _UNKNOWN = "Unknown"  # reported where a notification names no status that we know
@@ -74,6 +74,25 @@ class Publisher:
         if errors:
             raise Deferred(reports, next(iter(errors.values())))
         return reports
+
+    def enqueue(self, messages: Iterable[Message]) -> list[Report]:
+        """Write down what notifications ask for, and leave the work to the next sweep.
+
+        Returns:
+            For each ``{"jobId", "outcome"}``: accepted, skipped or poison.
+
+        Raises:
+            RelayError: something could not be written down; it does no harm to ask for all of it again.
+        """
+        read = [(message, self.task_for(message, "")) for message in messages]
+        for message, _ in read:
+            if isinstance(message, Poison) and (error := self._keep(message)):
+                raise error
+        self.worker.outbox.enqueue_all(task for _, task in read if task is not None)
+        return [
+            {"jobId": task.job_id, "outcome": Word.ACCEPTED} if task else {"jobId": "", "outcome": idle_word(message)}
+            for message, task in read
+        ]
 
     def publish(
         self, job_id: str, *, redeliver: bool, request_id: str, refresh: bool = False, seconds: float = 60.0

@@ -25,7 +25,7 @@ class Word(str, Enum):
     DEFERRED = "deferred"
     POISON = "poison"
     DEAD = "dead"
-    ACCEPTED = "accepted"  # another worker is at it
+    ACCEPTED = "accepted"  # another worker is at it, or will be
     WAITING = "waiting"
 
 
@@ -51,11 +51,15 @@ def report_of(message: Message, task: Task | None, results: Sequence[Result], er
     if error is not None:
         return {**about, "outcome": Word.DEFERRED, "detail": error.message}
     if task is None:
-        word = Word.POISON if isinstance(message, Poison) else Word.SKIPPED
-        return {**about, "outcome": word, "detail": str(getattr(message, "reason", ""))}
+        return {**about, "outcome": idle_word(message), "detail": str(getattr(message, "reason", ""))}
     outcome = publication(task, results)
     detail = outcome.record.error or f"status {outcome.record.detail.get('jobStatus', 'unknown')}"
     return {**about, "outcome": word_for(outcome, results), "detail": detail}
+
+
+def idle_word(message: Message) -> Word:
+    """Return the word for a message that asks for no work."""
+    return Word.POISON if isinstance(message, Poison) else Word.SKIPPED
 
 
 def word_for(outcome: Outcome, results: Iterable[Result]) -> Word:

@@ -244,7 +244,7 @@ def _url_faults(url: object, check_url: Callable[[str], object]) -> Iterator[str
         yield "url must be given, as text"
     elif url.startswith("fc:"):
         if not FUNCTION_URL.fullmatch(url):
-            yield "url must have the form fc://service.qualifier/function"
+            yield "url must have the form fc://service.qualifier/function, a function of FC 2.0"
     else:
         yield from _refusal(check_url, url)
 

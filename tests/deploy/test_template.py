@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from local.packaging import package
-from shared.settings import Settings
+from shared.settings import EventFunction, Settings
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((Path(__file__).parent / "fc3.schema.json").read_bytes())
@@ -303,7 +303,7 @@ def test_the_template_for_fc2_fits_the_other_one() -> None:
     assert callback["service"] == api["service"]
     assert callback["function"]["environmentVariables"] == api["function"]["environmentVariables"]
     settings = Settings.from_env(callback["function"]["environmentVariables"])
-    assert settings.handoff is not None
+    assert isinstance(settings.handoff, EventFunction)
     where = (settings.handoff.service, settings.handoff.function)
     assert where == (callback["service"]["name"], callback["function"]["name"])
     assert callback["function"]["asyncConfiguration"]["statefulInvocation"] is True

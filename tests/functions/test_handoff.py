@@ -1,4 +1,4 @@
-"""``HANDOFF``: the HTTP function answers at once, the event function does the work, through the real fc2 package."""
+"""``HANDOFF``: the HTTP function answers at once, and the event function does the work: by a sweep, or through fc2."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import pytest
 from local import recorded
 from local.cloud.accounts import ROLE
 from local.cloud.fc_triggers import FcApi
-from local.cloud.world import CALLBACK, World, world
-from shared.errors import BadInput
+from local.cloud.oss import BUCKET
+from local.cloud.server import Fault, Response
+from local.cloud.world import CALLBACK, PREFIX, World, world
+from shared.errors import AccessRefused, BadInput
 from shared.settings import Settings
 from shared.wiring import Relay
 
@@ -27,21 +29,78 @@ def cloud(tmp_path: Path) -> Iterator[World]:
         yield running
 
 
+ENVIRONMENT = {
+    "ALIBABA_CLOUD_ACCESS_KEY_ID": ROLE.access_key_id,
+    "ALIBABA_CLOUD_ACCESS_KEY_SECRET": ROLE.access_key_secret,
+    "ALIBABA_CLOUD_SECURITY_TOKEN": ROLE.security_token,
+}
+
+
+def wired(env: dict[str, str]) -> Relay:
+    built = Relay(Settings.from_env(env))
+    built.begin(env, None)
+    return built
+
+
+@pytest.fixture
+def queue(cloud: World) -> Relay:
+    """A relay as the HTTP function has it, with ``HANDOFF=outbox``."""
+    where = {"OUTPUT_URL": f"oss://{BUCKET}/{PREFIX}", "OSS_ENDPOINT": cloud.oss.url}
+    return wired({**ENVIRONMENT, **where, "HANDOFF": "outbox"})
+
+
+def sweep(cloud: World) -> None:
+    cloud.timer.fire()
+    assert cloud.settle()
+
+
+def test_a_publication_is_accepted_once_it_is_enqueued_and_done_by_the_next_sweep(cloud: World, queue: Relay) -> None:
+    ask = partial(queue.publish, JOB.job_id, redeliver=False, refresh=False, request_id="same-request")
+    assert ask() == ask() == {"jobId": JOB.job_id, "outcome": "accepted"}
+    assert cloud.mps.requests == [], "whoever asks need not wait for MPS"
+    assert not (cloud.job(JOB.job_id) / "manifest.json").exists()
+    sweep(cloud)
+    assert (cloud.job(JOB.job_id) / "manifest.json").exists()
+    sweep(cloud)  # of the two tasks it may have met the second while it did the first
+    assert len(cloud.receivers["cms"].deliveries) == 1
+    assert list((cloud.objects / "outbox").rglob("*~*")) == []
+
+
+def test_an_enqueued_redelivery_sends_again_once_under_its_key_and_a_refresh_asks_again(
+    cloud: World, queue: Relay
+) -> None:
+    for redeliver, refresh in ((False, False), (True, False), (True, False), (False, True)):
+        queue.publish(JOB.job_id, redeliver=redeliver, refresh=refresh, request_id="same-key")
+        sweep(cloud)
+    first, second = cloud.receivers["cms"].deliveries
+    assert (first.id, first.body) == (second.id, second.body)
+
+
+def test_a_pushed_notification_is_enqueued_too_and_poison_kept(cloud: World, queue: Relay) -> None:
+    skipped = {"Type": "Transcode", "JobId": "x", "State": "Success"}
+    batch = orjson.dumps([orjson.loads(MESSAGE), skipped, 7])
+    outcomes = [(each["jobId"], each["outcome"]) for each in queue.accept(batch)]
+    assert outcomes == [(JOB.job_id, "accepted"), ("", "skipped"), ("", "poison")]
+    assert len(list((cloud.objects / "dead" / "notifications").glob("*.raw"))) == 1
+    sweep(cloud)
+    assert (cloud.job(JOB.job_id) / "manifest.json").exists()
+
+
+def test_a_push_that_could_not_be_written_down_is_to_come_again(cloud: World, queue: Relay) -> None:
+    for message in (MESSAGE, b"nobody understands this"):
+        cloud.oss.fail(Fault("answer", 99, response=Response(403, b"<Error><Code>AccessDenied</Code></Error>")))
+        with pytest.raises(AccessRefused):
+            queue.accept(message)
+        cloud.oss.heal()
+
+
 @pytest.fixture
 def relay(cloud: World) -> Iterator[Relay]:
-    """A relay as the HTTP function has it, with ``HANDOFF`` set."""
+    """A relay as the HTTP function has it, with ``HANDOFF=fc2:...``."""
     with FcApi(cloud.functions) as api:
-        env = {
-            "OUTPUT_URL": "oss://unused/here",
-            "HANDOFF": f"fc2:{cloud.functions.service}/{CALLBACK}",
-            "INVOKE_ENDPOINT": api.url,
-            "ALIBABA_CLOUD_ACCESS_KEY_ID": ROLE.access_key_id,
-            "ALIBABA_CLOUD_ACCESS_KEY_SECRET": ROLE.access_key_secret,
-            "ALIBABA_CLOUD_SECURITY_TOKEN": ROLE.security_token,
-        }
-        built = Relay(Settings.from_env(env))
-        built.begin(env, None)
-        yield built
+        handoff = f"fc2:{cloud.functions.service}/{CALLBACK}"
+        where = {"OUTPUT_URL": "oss://unused/here", "INVOKE_ENDPOINT": api.url}
+        yield wired({**ENVIRONMENT, **where, "HANDOFF": handoff})
 
 
 def test_a_publication_is_handed_off_once_however_often_it_is_asked_for(cloud: World, relay: Relay) -> None:
@@ -89,8 +148,9 @@ def test_what_a_notification_asked_for_is_done_at_once_when_somebody_asks_after_
         orjson.dumps([orjson.loads(MESSAGE), {"Message": '{"command": "publish", "jobId": "job1"}', "TopicName": "t"}]),
     ],
 )
-def test_whoever_may_notify_may_not_command(cloud: World, relay: Relay, body: bytes) -> None:
-    with pytest.raises(BadInput, match="only notifications"):
-        relay.accept(body)
+def test_whoever_may_notify_may_not_command(cloud: World, relay: Relay, queue: Relay, body: bytes) -> None:
+    for each in (relay, queue):
+        with pytest.raises(BadInput, match="only notifications"):
+            each.accept(body)
     assert cloud.settle()
     assert len(cloud.functions.outcomes) == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import BadSettings
-from shared.settings import ApiToken, HandOff, LinkKey, Location, Settings
+from shared.settings import ApiToken, EventFunction, HandOff, LinkKey, Location, Settings
 
 KEY = base64.b64encode(b"sixteen bytes..." * 2).decode()
 OUTPUT = {"OUTPUT_URL": "oss://media-output/smarttag"}
@@ -23,7 +23,7 @@ def test_defaults_need_only_an_output() -> None:
     assert settings.mps_endpoint == "https://mts.cn-shanghai.aliyuncs.com"
     assert settings.oss_endpoint == "https://oss-cn-shanghai-internal.aliyuncs.com"
     assert settings.max_result_bytes == 134217728
-    assert (settings.subscribers, settings.handoff, settings.api_tokens) == (None, None, ())
+    assert (settings.subscribers, settings.handoff, settings.api_tokens) == (None, HandOff.INLINE, ())
     assert (settings.api_auth, settings.log_level) == ("token", "INFO")
 
 
@@ -59,7 +59,7 @@ def test_everything_set() -> None:
     assert settings.api_tokens == (ApiToken("cms", "read", digest), ApiToken("ops", "write", digest))
     assert settings.webhook_allow == (ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8"))
     assert settings.webhook_deny == (ipaddress.ip_network("8.8.8.0/24"),)
-    assert settings.handoff == HandOff("media", "prod", "smarttag-callback")
+    assert settings.handoff == EventFunction("media", "prod", "smarttag-callback")
     assert settings.max_result_bytes == 1000
 
 

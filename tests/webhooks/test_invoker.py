@@ -30,10 +30,10 @@ from shared.errors import (
     Unavailable,
 )
 from shared.invoker import Invoker
-from shared.settings import HandOff
+from shared.settings import EventFunction
 
 KEY = Credentials("LTAIabcdefgh12345678", "S3cr3tS3cr3tS3cr3tS3cr3t", "CAISt0k3nt0k3nt0k3n")
-TARGET = HandOff("media", "prod", "publisher")
+TARGET = EventFunction("media", "prod", "publisher")
 
 
 class FunctionCompute(StandIn):
