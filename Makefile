@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RELAY_PYTHON ?= 3.10
 PYTEST ?= -n auto --dist loadfile
 
-.PHONY: help demo serve check test lint format coverage soak openapi bench build plan deploy lock clean
+.PHONY: help demo serve check test lint format coverage soak openapi bench build plan deploy backfill lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -57,6 +57,9 @@ plan:  ## Show what make deploy would deploy
 
 deploy:  ## Build, and deploy both functions with the Serverless Devs CLI
 	s deploy -y -t template.yml
+
+backfill: $(VENV)/local.stamp  ## Publish past jobs: make backfill JOBS=ids.txt, one job ID a line
+	$(BIN)/smarttag backfill $(JOBS)
 
 lock: $(VENV)/venv.stamp  ## Write requirements.txt anew: pyproject.toml's dependencies, complete, pinned and hashed
 	$(PIP) uv==0.13.9

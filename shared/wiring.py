@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -69,13 +69,15 @@ def relay(env: Mapping[str, str], context: object = None) -> Relay:
 class Relay:
     """Everything wired for one set of settings, and the use cases that functions and command line call.
 
-    Methods may be called from several threads at once. Each builds only what it needs.
+    Methods may be called from several threads at once. Each builds only what it needs. ``mps_turn`` is called before
+    each request to MPS, and returns once it may be made.
     """
 
     query_seconds = 40.0  # for one QuerySmarttagJob with its retries; the service itself answers within one
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, mps_turn: Callable[[], object] = lambda: None) -> None:
         self.settings = settings
+        self._mps_turn = mps_turn
         self._env: Mapping[str, str] = {}
         self._context: object = None
 
@@ -247,7 +249,9 @@ class Relay:
         from shared.mps.client import MpsClient
 
         chosen = self.settings
-        return MpsClient(chosen.mps_endpoint, chosen.mps_region, self._credentials, chosen.max_result_bytes)
+        return MpsClient(
+            *(chosen.mps_endpoint, chosen.mps_region, self._credentials, chosen.max_result_bytes), turn=self._mps_turn
+        )
 
     @cached_property
     def _subscriber_cache(self) -> SubscriberCache | None:

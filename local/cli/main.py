@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from local.cli import dead, demo, link, markers, outbox, rebuild, serve, subscribers, summarise, token
+from local.cli import backfill, dead, demo, link, markers, outbox, rebuild, serve, subscribers, summarise, token
 from local.cli.printing import say
 from local.cli.version import Version
 from shared.errors import RelayError
@@ -29,6 +29,7 @@ app.command()(serve.serve)
 app.command()(summarise.summarise)
 app.command()(markers.markers)
 app.command()(rebuild.rebuild)
+app.command()(backfill.backfill)
 app.command()(outbox.outbox)
 app.command()(link.link)
 app.add_typer(dead.app, name="dead")

@@ -10,8 +10,11 @@ import base64
 import hmac
 import re
 import uuid
+from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from math import inf
+from time import monotonic
 from urllib.parse import quote
 
 import orjson
@@ -21,6 +24,7 @@ from local.cloud.server import Fault, Refusal, Request, Response, StandIn
 
 _SKEW = timedelta(minutes=15)
 _JOB_ID = re.compile(r"[0-9a-f]{32}")
+_THROTTLED = ("Throttling.User", "Request was denied due to user flow control.")
 _REQUIRED = (
     *("AccessKeyId", "Signature", "SignatureMethod", "SignatureVersion", "SignatureNonce"),
     *("Timestamp", "Version", "Action"),
@@ -33,10 +37,16 @@ class MpsStandIn(StandIn):
     Args:
         jobs: what to answer for each job ID, byte for byte.
         port: the port to listen on, 0 for any.
+        per_second: how many requests of one second are taken; the others are throttled. None: all.
+
+    Attributes:
+        throttled: how many were refused for that.
     """
 
-    def __init__(self, jobs: Mapping[str, bytes], port: int = 0) -> None:
+    def __init__(self, jobs: Mapping[str, bytes], port: int = 0, per_second: int | None = None) -> None:
         super().__init__(port)
+        self.throttled = 0
+        self._latest: deque[float] | None = None if per_second is None else deque([-inf] * per_second, per_second)
         self._jobs = {job_id: [body] for job_id, body in jobs.items()}
         self._nonces: set[str] = set()
 
@@ -50,7 +60,7 @@ class MpsStandIn(StandIn):
 
     def throttle(self, times: int = 1) -> None:
         """Refuse the next requests as the account's limit of 100 a second would: with status 400."""
-        self.refuse(400, "Throttling.User", "Request was denied due to user flow control.", times)
+        self.refuse(400, *_THROTTLED, times=times)
 
     def break_down(self, times: int = 1) -> None:
         """Answer the next requests with an internal error."""
@@ -76,6 +86,7 @@ class MpsStandIn(StandIn):
         """Check the request, then answer the recorded job."""
         try:
             self._check(request, datetime.now(timezone.utc))
+            self._count(monotonic())
             return Response(200, self._result(request.query.get("JobId", "")), {"Content-Type": "application/json"})
         except Refusal as refused:
             return _document(refused)
@@ -102,6 +113,15 @@ class MpsStandIn(StandIn):
             if query["SignatureNonce"] in self._nonces:
                 raise Refusal(400, "SignatureNonceUsed", "Specified signature nonce was used already.")
             self._nonces.add(query["SignatureNonce"])
+
+    def _count(self, now: float) -> None:
+        with self._lock:
+            if self._latest is None:
+                return
+            if now - self._latest[0] < 1:
+                self.throttled += 1
+                raise Refusal(400, *_THROTTLED)
+            self._latest.append(now)
 
     def _check_signature(self, request: Request) -> None:
         query = request.query

@@ -29,6 +29,7 @@ class MpsClient:
         max_result_bytes: a response over this size is refused without being read.
         ca_file: certificate authorities to trust instead of certifi's.
         pace: how time passes.
+        turn: called before each request, retries included; returns once it may be made.
     """
 
     def __init__(
@@ -40,11 +41,13 @@ class MpsClient:
         *,
         ca_file: str | None = None,
         pace: Pace | None = None,
+        turn: Callable[[], object] = lambda: None,
     ) -> None:
         self._endpoint = endpoint
         self._region = region
         self._credentials = credentials
         self._max_result_bytes = max_result_bytes
+        self._turn = turn
         self._calls = ServiceCalls(MPS, endpoint, ca_file=ca_file, pace=pace)
 
     def query(self, job_id: str, deadline: float) -> bytes:
@@ -82,6 +85,7 @@ class MpsClient:
         from aliyunsdkcore.auth.signers.sts_token_signer import StsTokenSigner
         from aliyunsdkcore.request import CommonRequest
 
+        self._turn()
         request = CommonRequest(self._endpoint, "2014-06-18", "QuerySmarttagJob", product="Mts")
         request.set_method("POST")
         request.set_accept_format("JSON")  # the API's own default is XML
