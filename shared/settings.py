@@ -97,6 +97,17 @@ class Settings:
     max_result_bytes: int
     log_level: str
 
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What is allowed, and yet hardly meant."""
+        if "-internal." not in self.oss_endpoint or self.oss_region == self.fc_region:
+            return ()
+        doubt = (
+            f"OSS_ENDPOINT is the -internal address of {self.oss_region}, which nothing in {self.fc_region} can reach: "
+            f"set it to https://oss-{self.oss_region}.aliyuncs.com, or deploy to {self.oss_region}"
+        )
+        return (doubt,)
+
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
         """Read and check all settings; raise one ``BadSettings`` that names every fault."""
@@ -123,6 +134,9 @@ class _Reader:
             "inline",
             "none of inline, outbox, and (only for functions of FC 2.0) fc2:service[.qualifier]/function",
         )
+        trigger_auth = self._matching(
+            "HTTP_TRIGGER_AUTH", "anonymous|function|jwt", "anonymous", "none of anonymous, function and jwt"
+        )
         output = self._location("OUTPUT_URL")
         if output is None and not self._text("OUTPUT_URL"):
             self._fault(
@@ -139,14 +153,14 @@ class _Reader:
             ),
             subscribers=self._location("SUBSCRIBERS_URL"),
             api_tokens=self._tokens(),
-            api_auth=self._matching("API_AUTH", "token|trigger", "token", "neither token nor trigger"),
+            api_auth=self._api_auth(trigger_auth),
             webhook_allow=self._networks("WEBHOOK_ALLOW_CIDRS"),
             webhook_deny=self._networks("WEBHOOK_DENY_CIDRS"),
             handoff=EventFunction(**found.groupdict())
             if (found := re.fullmatch(_HANDOFF, handoff))
             else HandOff(handoff),
             invoke_endpoint=self._endpoint("INVOKE_ENDPOINT", ""),
-            public_url=self._public_url(),
+            public_url=self._public_url(trigger_auth),
             link_keys=self._link_keys(),
             link_days=int(self._matching("LINK_DAYS", "[1-9]|[1-8][0-9]|90", "14", "no number of days from 1 to 90")),
             max_result_bytes=int(
@@ -212,7 +226,17 @@ class _Reader:
                 self._fault("API_TOKENS", f"entry {index} is not name:scope:sha256hex with scope read, write or push")
         return tuple(ApiToken(**match.groupdict()) for match in matches if match)
 
-    def _public_url(self) -> str:
+    def _api_auth(self, trigger_auth: str) -> str:
+        auth = self._matching("API_AUTH", "token|trigger", "token", "neither token nor trigger")
+        if auth == "trigger" and trigger_auth == "anonymous":
+            self._fault(
+                "API_AUTH",
+                "must not be trigger while HTTP_TRIGGER_AUTH is anonymous: nobody would check who calls; "
+                "set HTTP_TRIGGER_AUTH=function, or API_AUTH=token",
+            )
+        return auth
+
+    def _public_url(self, trigger_auth: str) -> str:
         url = self._endpoint("PUBLIC_URL", "")
         if _DEFAULT_DOMAIN.fullmatch(url):
             self._fault(
@@ -220,11 +244,11 @@ class _Reader:
                 "is a default domain of Function Compute or OSS, from which browsers download reports and do not open "
                 "them; bind a domain of your own and set it to that",
             )
-        if url and self._text("API_AUTH") == "trigger":
+        if url and (self._text("API_AUTH") == "trigger" or trigger_auth != "anonymous"):
             self._fault(
                 "PUBLIC_URL",
-                "cannot work beside API_AUTH=trigger, which turns away whoever opens a link; "
-                "set API_AUTH=token, or leave PUBLIC_URL out",
+                "cannot work beside API_AUTH=trigger or a trigger that authenticates, which turns away whoever opens a "
+                "link; set API_AUTH=token and HTTP_TRIGGER_AUTH=anonymous, or leave PUBLIC_URL out",
             )
         return url
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
@@ -61,6 +62,8 @@ def relay(env: Mapping[str, str], context: object = None) -> Relay:
         found = _relays.get(settings)
         if found is None:
             logs.set_up(settings.log_level)
+            for doubt in settings.doubts:
+                logs.log("settings.doubtful", level=logging.WARNING, message=doubt)
             found = _relays[settings] = Relay(settings)
     found.begin(env, context)
     return found

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from shared import wiring
 from shared.errors import BadSettings
 from shared.settings import ApiToken, EventFunction, HandOff, LinkKey, Location, Settings
 
@@ -47,6 +48,7 @@ def test_everything_set() -> None:
             "SUBSCRIBERS_URL": "oss://config-bucket/smarttag/subscribers.json",
             "API_TOKENS": f"cms:read:{digest}, ops:write:{digest}",
             "API_AUTH": "trigger",
+            "HTTP_TRIGGER_AUTH": "function",
             "WEBHOOK_ALLOW_CIDRS": "10.0.0.0/8, fd00::/8",
             "WEBHOOK_DENY_CIDRS": "8.8.8.0/24",
             "HANDOFF": "fc2:media.prod/smarttag-callback",
@@ -88,6 +90,7 @@ def test_everything_set() -> None:
         ("API_TOKENS", "cms:admin:" + "0" * 64),
         ("API_TOKENS", "plain-token"),
         ("API_AUTH", "none"),
+        ("HTTP_TRIGGER_AUTH", "none"),
         ("PUBLIC_URL", "http://videos.example.com"),
         ("PUBLIC_URL", "https://videos.example.com/relay"),
         ("PUBLIC_URL", "https://me:secret@videos.example.com"),
@@ -127,9 +130,19 @@ def test_links_need_an_address_and_keys() -> None:
     assert Settings.from_env({**OUTPUT, "PUBLIC_URL": "http://127.0.0.1:80"}).public_url == "http://127.0.0.1:80"
 
 
-def test_no_link_works_behind_a_trigger_that_authenticates() -> None:
-    with pytest.raises(BadSettings, match="PUBLIC_URL cannot work beside API_AUTH=trigger"):
-        Settings.from_env({**OUTPUT, "PUBLIC_URL": "https://videos.example.com", "API_AUTH": "trigger"})
+@pytest.mark.parametrize("auth", ["function", "jwt"])
+@pytest.mark.parametrize("api_auth", ["token", "trigger"])
+def test_no_link_works_behind_a_trigger_that_authenticates(auth: str, api_auth: str) -> None:
+    env = {**OUTPUT, "API_AUTH": api_auth, "HTTP_TRIGGER_AUTH": auth}
+    assert Settings.from_env(env).api_auth == api_auth
+    with pytest.raises(BadSettings, match="PUBLIC_URL cannot work beside API_AUTH=trigger or a trigger that"):
+        Settings.from_env({**env, "PUBLIC_URL": "https://videos.example.com"})
+
+
+@pytest.mark.parametrize("auth", ["", "anonymous"])
+def test_somebody_has_to_check_who_calls(auth: str) -> None:
+    with pytest.raises(BadSettings, match="API_AUTH must not be trigger while HTTP_TRIGGER_AUTH is anonymous"):
+        Settings.from_env({**OUTPUT, "API_AUTH": "trigger", "HTTP_TRIGGER_AUTH": auth})
 
 
 @pytest.mark.parametrize("name", ["API_TOKENS", "LINK_KEYS"])
@@ -166,6 +179,29 @@ def test_oss_is_signed_for_the_region_of_its_endpoint(env: dict[str, str], regio
     settings = Settings.from_env({**OUTPUT, "FC_REGION": "cn-shenzhen", **env})
     assert (settings.oss_region, settings.fc_region) == (region, "cn-shenzhen")
     assert settings.oss_endpoint == (endpoint or env["OSS_ENDPOINT"].rstrip("/"))
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "doubted"),
+    [
+        ("https://oss-cn-beijing-internal.aliyuncs.com", True),
+        ("http://oss-cn-beijing-internal.aliyuncs.com", True),
+        ("https://oss-cn-beijing.aliyuncs.com", False),
+        ("https://oss-cn-shenzhen-internal.aliyuncs.com", False),
+        ("", False),
+    ],
+)
+def test_the_internal_address_of_another_region_is_doubted(endpoint: str, *, doubted: bool) -> None:
+    doubts = Settings.from_env({**OUTPUT, "FC_REGION": "cn-shenzhen", "OSS_ENDPOINT": endpoint}).doubts
+    assert bool(doubts) is doubted
+    assert all("https://oss-cn-beijing.aliyuncs.com" in doubt for doubt in doubts)
+
+
+def test_an_instance_says_once_what_it_doubts(capsys: pytest.CaptureFixture[str]) -> None:
+    env = {**OUTPUT, "FC_REGION": "cn-shenzhen", "OSS_ENDPOINT": "https://oss-cn-beijing-internal.aliyuncs.com"}
+    assert wiring.relay(env) is wiring.relay(env)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert ('"settings.doubtful"' in line, '"WARNING"' in line, "deploy to cn-beijing" in line) == (True, True, True)
 
 
 def test_a_file_url_is_refused_inside_function_compute() -> None:
