@@ -1,0 +1,70 @@
+"""Where rows stand: newest first, so that a plain list of keys begins with the newest.
+
+A position is ``<inverted time>~<jobId>.``, the beginning of the name of the row's object. The inverted time alone,
+which sorts before all rows of its millisecond, is one too.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+
+from shared.errors import BadInput
+
+_LAST = 9_999_999_999_999  # the largest time that has 13 digits
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_POSITION = re.compile(r"[0-9]{13}(?:~[A-Za-z0-9_-]{1,64}\.)?")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+DAY = 86_400_000  # milliseconds
+
+
+def invert(at: int) -> str:
+    """Return the position before all rows that were published at ``at`` (ms)."""
+    return f"{_LAST - min(max(at, 0), _LAST):013d}"
+
+
+def position_of(at: int, job_id: str) -> str:
+    """Return where the row of a job that was published at ``at`` (ms) stands."""
+    return f"{invert(at)}~{job_id}."
+
+
+def time_of(position: str) -> int:
+    """Return the time of a position, in milliseconds since 1970."""
+    return _LAST - int(position[:13])
+
+
+def check_cursor(text: str) -> str:
+    """Return the position that a cursor names; raise ``BadInput`` unless it is one of ours."""
+    if not _POSITION.fullmatch(text):
+        raise BadInput("the cursor must be one that an earlier answer gave as next", cursor=ascii(text[:80]))
+    return text
+
+
+def iso(at: int) -> str:
+    """Return the moment in ISO 8601, UTC."""
+    return f"{_EPOCH + timedelta(milliseconds=at):%Y-%m-%dT%H:%M:%S}.{at % 1000:03d}Z"
+
+
+def milliseconds(text: str) -> int:
+    """Read what ``iso`` wrote; raise ``ValueError`` for what is no time."""
+    return (datetime.fromisoformat(text.replace("Z", "+00:00")) - _EPOCH) // timedelta(milliseconds=1)
+
+
+def day_of(at: int) -> str:
+    """Return the day, UTC, as YYYY-MM-DD."""
+    return f"{_EPOCH + timedelta(milliseconds=at):%Y-%m-%d}"
+
+
+def read_time(name: str, text: str, *, end: bool = False) -> int:
+    """Read a time that a person gave, in ISO 8601; a date alone names its beginning, or its ``end``.
+
+    Raises:
+        BadInput: it is neither a date nor a time with its distance from UTC.
+    """
+    try:
+        at = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
+        if _DATE.fullmatch(text.strip()):
+            at = at.replace(tzinfo=timezone.utc) + timedelta(days=end)
+        return min(max((at - _EPOCH) // timedelta(milliseconds=1), 0), _LAST)
+    except (ValueError, TypeError, OverflowError):
+        raise BadInput(f"{name} must be a date such as 2026-11-26, or a time such as 2026-11-26T08:00:00Z") from None
