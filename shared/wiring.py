@@ -22,9 +22,10 @@ from shared.outbox.dead_letters import DeadLetters
 from shared.outbox.outbox import Outbox
 from shared.outbox.task import FIRST, TaskKind, redelivery_id
 from shared.outbox.worker import Handlers, Worker
-from shared.publishing.handler import REFRESH, PublishHandler
+from shared.publishing.handler import REBUILT, REFRESH, PublishHandler
 from shared.publishing.publisher import Deferred, Publisher
 from shared.publishing.reports import Report, Word
+from shared.publishing.revisions import unannounced
 from shared.settings import HandOff, Location, Settings
 from shared.storage.retrying import RetryingStore
 from shared.triggers import Publish, Sweep, parse
@@ -109,6 +110,13 @@ class Relay:
         """Leave the publication to the next sweep."""
         series = redelivery_id(request_id) if redeliver else FIRST
         self.outbox.enqueue(self.publisher.task(job_id, series, REFRESH if refresh else ""))
+
+    def announce_rebuilt(self, job_id: str) -> bool:
+        """Leave it to the next sweep to tell of artifacts that were made anew; False if they were announced before."""
+        task = unannounced(self.store, self.publisher.task(job_id, FIRST, REBUILT))
+        if task is not None:
+            self.outbox.enqueue(task)
+        return task is not None
 
     def stored(self, job_id: str, name: str) -> bytes:
         """Return one artifact; ``ObjectNotFound`` if the job left none of that name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
@@ -15,8 +16,17 @@ if TYPE_CHECKING:
     from shared.smarttag.model import Analysis
 
 
-def store_artifacts(store: ObjectStore, response: bytes, analysis: Analysis, *, anew: bool) -> tuple[bytes, list[str]]:
-    """Store the artifacts, the manifest last; return summary.json and the names of all.
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a job left behind: its summary.json, the names of all, and the SHA-256 of the manifest."""
+
+    summary: bytes
+    names: list[str]
+    manifest: str
+
+
+def store_artifacts(store: ObjectStore, response: bytes, analysis: Analysis, *, anew: bool) -> Stored:
+    """Store the artifacts, the manifest last.
 
     Unless they are made ``anew``, a manifest that stands as computed says that all of them stand already.
     """
@@ -38,7 +48,7 @@ def store_artifacts(store: ObjectStore, response: bytes, analysis: Analysis, *, 
         for name, body in bodies.items():
             store.put(artifact_key(job_id, name), body, ARTIFACTS[name].content_type)
         store.put(artifact_key(job_id, MANIFEST), manifest)
-    return bodies[SUMMARY], [RESPONSE, *bodies, MANIFEST]
+    return Stored(bodies[SUMMARY], [RESPONSE, *bodies, MANIFEST], hashlib.sha256(manifest).hexdigest())
 
 
 def _stands(store: ObjectStore, key: str, body: bytes) -> bool:

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from shared.errors import BadInput, JobNotFound, JobNotReady, ObjectNotFound, ResponseTooLarge
 from shared.jobs import MANIFEST, RESPONSE, JobStatus, artifact_key
 from shared.logs import log
-from shared.outbox.dead_letters import is_later, next_series
+from shared.outbox.dead_letters import is_later
 from shared.outbox.outbox import Handler
 from shared.outbox.outcome import Outcome, State
 from shared.outbox.records import Record, iso
 from shared.outbox.task import FIRST, Task
 from shared.publishing.artifacts import store_artifacts
-from shared.publishing.revisions import is_improvable, look_again
+from shared.publishing.revisions import is_improvable, look_again, next_publication, unannounced
 from shared.storage import ObjectStore
 
 if TYPE_CHECKING:
     from shared.smarttag.model import Summary
     from shared.webhooks.announcer import Announcement
 
-REFRESH = "Refresh"  # reported where somebody asks whether there is a better answer by now
+# Reported of a job where it is not MPS that speaks of it:
+REFRESH = "Refresh"  # somebody asks whether there is a better answer by now
+REBUILT = "Rebuilt"  # its artifacts were made anew, and everybody is to be told
 
 
 class JobSource(Protocol):
@@ -70,40 +72,53 @@ class PublishHandler(Handler):
         """Begin the next publication of a job that was given up, lost its artifacts, or may be answered better now."""
         if task.redelivery_id is not None:
             return ()
-        later, detail = iso(task.enqueued_at) > (receipt.at or ""), receipt.detail
+        if task.event == REBUILT:
+            found = unannounced(self.store, task)
+            return () if found is None else (found,)
+        detail = receipt.detail
+        # Whoever told of a rebuild did not ask MPS, and what MPS said meanwhile found the job taken.
+        later = iso(task.enqueued_at) > (receipt.at or "") or "rebuilt" in detail
         again = receipt.state == State.REFUSED.value or (later and receipt.state == State.DEAD.value)
         again = again or (later and bool(task.event) and bool(detail.get("improvable")))
         if not again and not task.event and "artifacts" in detail:
             again = self.store.head(artifact_key(task.job_id, MANIFEST)) is None
-        return (replace(task, series=next_series(task.series), due=task.enqueued_at, attempt=1),) if again else ()
+        return (next_publication(task),) if again else ()
 
     def publish(self, task: Task) -> Outcome:
         """Store the artifacts and return who is to be told; raise whatever service or store failed with."""
         from shared.smarttag import analyse
 
         response, fresh = self._response(task)
-        revision = ""
-        if not fresh and is_later(task.series) and (better := self._look_again(task, response)) is not None:
-            response, fresh, revision = better, True, task.series
+        rebuilt, later = task.event == REBUILT, not fresh and is_later(task.series)
+        better = self._look_again(task, response) if later and not rebuilt else None
+        if better is not None:
+            response, fresh = better, True
         analysis = analyse(response, task.job_id)
         status = JobStatus(analysis.summary.status)
         if not status.is_final:
             return self._progress(task, status, analysis.summary)
         where = artifact_key(task.job_id, RESPONSE)
-        if revision:
+        if better is not None:
             self.store.put(where, response)
         elif fresh and not self.store.create(where, response):
             response, fresh = self._stored(task.job_id), False
             analysis = analyse(response, task.job_id)
             status = JobStatus(analysis.summary.status)
-        summary, names = store_artifacts(self.store, response, analysis, anew=fresh)
-        detail: dict[str, Any] = {"artifacts": names, "fresh": fresh, "warnings": len(analysis.summary.warnings)}
-        if is_improvable(analysis.summary):
-            detail["improvable"] = True
-        return self.announce(task, status, summary, detail, revision)
+        stored = store_artifacts(self.store, response, analysis, anew=fresh)
+        detail: dict[str, Any] = {"artifacts": stored.names, "fresh": fresh, "warnings": len(analysis.summary.warnings)}
+        detail |= {"improvable": True} if is_improvable(analysis.summary) else {}
+        detail |= {"rebuilt": True} if rebuilt else {}
+        revision = task.series if better is not None or (rebuilt and later) else ""
+        return self.announce(task, status, stored.summary, detail, revision, stored.manifest)
 
     def announce(
-        self, task: Task, status: JobStatus, summary: bytes, detail: dict[str, Any], revision: str = ""
+        self,
+        task: Task,
+        status: JobStatus,
+        summary: bytes,
+        detail: dict[str, Any],
+        revision: str = "",
+        manifest: str = "",
     ) -> Outcome:
         """Return the end of a publication, with the deliveries that follow from it; ``detail`` is for the receipt."""
         detail["jobStatus"] = status.value
@@ -112,6 +127,10 @@ class PublishHandler(Handler):
             told = self.announcer.announce(task.job_id, status, summary, task.series, revision)
             tasks, detail = told.tasks, detail | {"fresh": told.fresh, "event": told.event, "series": told.series}
             detail["subscribers"] = [each.subscriber for each in tasks if each.subscriber]
+            if manifest and (told.fresh or revision):
+                detail["manifest"] = manifest
+            elif task.event == REBUILT:  # the version before told of it, of what nobody can say
+                tasks += (next_publication(task),)
         log("job.published", jobId=task.job_id, status=status.value, warnings=detail.get("warnings"))
         return Outcome(State.SETTLED, Record(detail=detail), tasks)
 
@@ -120,7 +139,7 @@ class PublishHandler(Handler):
 
         What a notification asks for first has not been stored yet, so the usual case does not look.
         """
-        if not task.event or task.attempt > 1 or task.series != FIRST:
+        if task.event in {"", REBUILT} or task.attempt > 1 or task.series != FIRST:
             with suppress(ObjectNotFound):
                 return self._stored(task.job_id), False
         return self.source.query(task.job_id, self.query_seconds), True

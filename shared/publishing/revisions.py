@@ -1,12 +1,19 @@
-"""A job's answer may change: a failed job succeeds after all, or results come later. The better one is published."""
+"""What is told of a job once more, as a revision: a better answer that came later, or artifacts that were made anew."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import orjson
+
 from shared.errors import ObjectNotFound
-from shared.jobs import JobStatus
+from shared.jobs import MANIFEST, JobStatus, artifact_key
+from shared.outbox.dead_letters import next_series
+from shared.outbox.records import Record
+from shared.outbox.task import FIRST, Task
 from shared.storage import ObjectStore
 
 if TYPE_CHECKING:
@@ -29,10 +36,8 @@ def look_again(store: ObjectStore, job_id: str, series: str, stored: bytes, quer
     from shared.smarttag import summarise
 
     where = f"jobs/{job_id}/revisions/{series}/"
-    try:
-        return store.get(f"{where}response.json")
-    except ObjectNotFound:
-        pass
+    if (fixed := _get(store, f"{where}response.json")) is not None:
+        return fixed
     before = summarise(stored, job_id)
     if not is_improvable(before):
         return None
@@ -49,3 +54,28 @@ def _rank(summary: Summary) -> int:
     if not status.is_final:
         return 0
     return 1 if status is JobStatus.FAIL else _BEST if summary.types else 2
+
+
+def next_publication(task: Task) -> Task:
+    """Return the publication of the same job after this one, due at once."""
+    return replace(task, series=next_series(task.series), due=task.enqueued_at, attempt=1)
+
+
+def unannounced(store: ObjectStore, task: Task) -> Task | None:
+    """Return the job's first publication that has not ended, to tell of the artifacts that stand.
+
+    None if there are no artifacts, or if just these were announced last: receipts say of which manifest they told.
+    """
+    manifest, told = _get(store, artifact_key(task.job_id, MANIFEST)), None
+    task = replace(task, series=FIRST, attempt=1)
+    while (receipt := _get(store, task.receipt_key)) is not None:
+        told = Record.from_json(orjson.loads(receipt)).detail.get("manifest", told)
+        task = next_publication(task)
+    return None if manifest is None or told == hashlib.sha256(manifest).hexdigest() else task
+
+
+def _get(store: ObjectStore, key: str) -> bytes | None:
+    try:
+        return store.get(key)
+    except ObjectNotFound:
+        return None

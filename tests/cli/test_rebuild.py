@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,11 +20,13 @@ from typer.testing import CliRunner, Result
 from local.cli import rebuild
 from local.cli.rebuild import State, published, rebuild_all
 from local.recorded import jobs
-from shared.errors import Unavailable
+from shared.errors import BadSettings, Unavailable
 from shared.publishing.artifacts import store_artifacts
 from shared.smarttag import analyse
 from shared.storage.directory import DirectoryStore
-from tests.fakes.node import World, document, reader, subscriber
+from shared.webhooks.payload import webhook_id
+from tests.fakes.node import Node, World, document, reader, subscriber
+from tests.fakes.receivers import OK, Receivers
 
 JOBS = jobs()
 app = typer.Typer()
@@ -56,8 +59,19 @@ def store(tmp_path: Path) -> DirectoryStore:
     return DirectoryStore(tmp_path)
 
 
-def run(folder: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(app, arguments, env={"OUTPUT_URL": folder.as_uri(), "MPS_REGION": "cn-shanghai"})
+def run(folder: Path, *arguments: str, **env: str) -> Result:
+    env |= {"OUTPUT_URL": folder.as_uri(), "MPS_REGION": "cn-shanghai"}
+    return CliRunner().invoke(app, arguments, env=env)
+
+
+class Source:
+    """MPS, which has the recorded job of this name for each job ID."""
+
+    def __init__(self, names: dict[str, str]) -> None:
+        self.names = names
+
+    def query(self, job_id: str, _deadline: float) -> bytes:
+        return JOBS[self.names[job_id]].response
 
 
 def test_artifacts_are_made_anew_and_nothing_else_is_touched(store: DirectoryStore, tmp_path: Path) -> None:
@@ -141,7 +155,7 @@ def test_jobs_are_worked_on_side_by_side_each_once(store: DirectoryStore, tmp_pa
     for job_id in ("job-1", "job-2"):
         publish(store, job_id, "meta")
     counted: list[None] = []
-    outcomes = rebuild_all(Gated(tmp_path), ["job-1", "job-2", "job-1"], told=lambda: counted.append(None))
+    outcomes = rebuild_all(Gated(tmp_path), ["job-1", "job-2", "job-1"], ended=lambda: counted.append(None))
     assert sorted(each.job_id for each in outcomes) == ["job-1", "job-2"]
     assert len(counted) == 2
 
@@ -201,3 +215,50 @@ def test_a_redelivery_sends_what_was_told_and_who_hears_first_gets_the_new_summa
     assert again == first
     assert (first["summary"]["title"], heard["summary"]["title"]) == (None, "after the rebuild")
     assert heard["headline"] == first["headline"]
+
+
+def test_announce_tells_every_subscriber_once_of_what_was_rebuilt_and_nobody_of_the_rest(tmp_path: Path) -> None:
+    store, receivers = DirectoryStore(tmp_path / "out"), Receivers(lambda _who, _before: OK)
+    names = {"job-old": "rich", "job-new": "cpv"}
+    subscribers = reader(subscriber("thin"), subscriber("full", payload="full"))
+    node = Node(store, subscribers, receivers, clock=time.time, source=Source(names))
+    for job_id in names:
+        node.tell(job_id)
+    publish(store, "job-old", "meta")  # as another version would have read it
+    store.put("jobs/job-old/response.json", JOBS["rich"].response)
+    receipt = node.task("job-old").receipt_key
+    digest = hashlib.sha256(store.get("jobs/job-old/manifest.json")).hexdigest()
+    store.put(receipt, orjson.dumps(orjson.loads(store.get(receipt)) | {"manifest": digest}))
+    receivers.arrived.clear()
+    file = tmp_path / "subscribers.json"
+    file.write_text('{"version": 1, "subscribers": []}')
+
+    def rebuilt(*arguments: str) -> str:
+        done = run(tmp_path / "out", "--all", *arguments, SUBSCRIBERS_URL=file.as_uri())
+        assert done.exit_code == 0
+        return done.stdout
+
+    assert rebuilt() == "1 rebuilt, 1 unchanged, 0 failed\n"
+    assert node.sweep() == {}
+    # What was rebuilt in silence, or by a run that was interrupted, is still to be told; twice asked, told once.
+    for _ in range(2):
+        assert rebuilt("--announce") == "0 rebuilt, 2 unchanged, 0 failed; the next sweep tells subscribers of 1\n"
+    for _ in range(3):
+        node.sweep()
+    assert json.loads(rebuilt("--announce", "--json"))["announced"] == []
+    assert sorted(who for who, _, _ in receivers.arrived) == ["full", "thin"]
+    assert {message for _, message, _ in receivers.arrived} == {webhook_id("job-old", "succeeded-2")}
+    bodies = {who: orjson.loads(body)["data"] for who, _, body in receivers.arrived}
+    assert bodies["full"]["summary"] == json.loads(store.get("jobs/job-old/summary.json"))
+    node.redeliver("job-old", "thin", "1")
+    assert receivers.arrived[-1] in receivers.arrived[:-1], "a redelivery sends the revision"
+
+
+def test_announce_without_webhooks_changes_nothing_and_says_what_to_set(store: DirectoryStore, tmp_path: Path) -> None:
+    publish(store, "job-1", "meta")
+    age(store, "job-1")
+    before = files(store, "job-1")
+    done = run(tmp_path, "job-1", "--announce")
+    assert isinstance(done.exception, BadSettings)
+    assert "set SUBSCRIBERS_URL" in str(done.exception)
+    assert files(store, "job-1") == before

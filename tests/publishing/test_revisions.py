@@ -10,7 +10,12 @@ import pytest
 from local.recorded import jobs
 from shared.errors import ResponseTooLarge
 from shared.outbox.outcome import Outcome
-from shared.outbox.task import Task
+from shared.outbox.task import FIRST, Task
+from shared.publishing.artifacts import store_artifacts
+from shared.publishing.handler import REBUILT
+from shared.publishing.revisions import unannounced
+from shared.smarttag import analyse
+from shared.webhooks.payload import webhook_id
 from tests.fakes.memory_store import MemoryStore, open_gate
 from tests.fakes.node import Clock, Node, reader, subscriber
 from tests.fakes.receivers import OK, Receivers
@@ -52,6 +57,32 @@ class World:
 
     def told(self) -> list[str]:
         return [orjson.loads(body)["data"]["status"] for _, _, body in self.receivers.accepted]
+
+    def rebuild(self, response: bytes) -> bool:
+        """Leave other artifacts, as another version would make them, and have that told; say whether it is to be."""
+        self.clock.now += 1
+        self.store.put("jobs/job1/response.json", response)
+        store_artifacts(self.store, response, analyse(response, "job1"), anew=True)
+        return self.announce_rebuilt()
+
+    def announce_rebuilt(self) -> bool:
+        task = unannounced(self.store, self.node().publisher.task("job1", FIRST, REBUILT))
+        if task is not None:
+            self.node().outbox.enqueue(task)
+        return task is not None
+
+    def sweep(self) -> None:
+        for _ in range(8):
+            self.clock.now += 200
+            self.node().sweep()
+
+    def events(self) -> list[str]:
+        """Return the names of the events that were told, by the IDs that receivers accepted."""
+        names = {
+            webhook_id("job1", name): name
+            for name in (f"{base}{n}" for base in ("failed", "succeeded") for n in ("", "-2", "-3", "-4"))
+        }
+        return [names[message] for _, message, _ in self.receivers.accepted]
 
     def get(self, name: str) -> bytes:
         return self.store.objects[f"jobs/job1/{name}"].body
@@ -166,12 +197,93 @@ def test_killed_at_every_step_of_a_revision() -> None:
         steps(world, number)
         world.source.response = BETTER  # whatever was fixed first stays
         world.notify("Success")
-        for _ in range(8):
-            world.clock.now += 200
-            world.node().sweep()
+        world.sweep()
         assert world.store.under("outbox/") == []
         assert world.get("response.json") == world.get("revisions/2/response.json"), number
         assert world.is_whole(), number
         assert world.told()[0] == "Fail"
         assert set(world.told()[1:]) == {"Success"}, number
+        assert len({body for _, _, body in world.receivers.accepted}) == 2, number
+
+
+def test_a_rebuild_is_told_once_as_the_next_revision_however_often_it_is_announced() -> None:
+    world = World(GOOD)
+    world.notify("Success")
+    assert not world.announce_rebuilt(), "what stands is what was told"
+    assert world.rebuild(BETTER)
+    assert world.announce_rebuilt(), "nobody was told yet"
+    world.sweep()
+    assert world.events() == ["succeeded", "succeeded-2"]
+    assert not world.announce_rebuilt()
+    assert world.rebuild(GOOD), "back to the version before: that is news too"
+    world.sweep()
+    assert not world.announce_rebuilt()
+    assert world.events() == ["succeeded", "succeeded-2", "succeeded-3"]
+    assert world.store.under("outbox/") == []
+    assert world.source.queries == 1
+
+
+def test_a_rebuild_of_a_job_that_a_version_before_published_is_told_once() -> None:
+    world = World(GOOD)
+    world.notify("Success")
+    first = world.node().task("job1")
+    for key in (first.receipt_key, first.claim_key):
+        world.store.delete(key)  # that version left none of these
+    assert world.rebuild(BETTER)
+    world.sweep()
+    assert not world.announce_rebuilt()
+    assert world.events() == ["succeeded", "succeeded-2"]
+
+
+def test_what_mps_says_while_a_rebuild_is_being_told_is_not_lost() -> None:
+    world = World(FAIL)
+    world.notify("Fail")
+    assert world.rebuild(FAIL.replace(b'""', b'"2"'))
+
+    def meanwhile(what: str, key: str, when: str) -> None:
+        if what == "create" and key.endswith("failed-2/event.json") and when == "after":
+            world.store.gate = open_gate
+            world.source.response = GOOD
+            world.notify("Success")
+
+    world.store.gate = meanwhile
+    world.sweep()
+    assert world.events() == ["failed", "failed-2", "succeeded-3"]
+
+
+def test_killed_at_every_step_of_telling_of_a_rebuild() -> None:
+    def world_before() -> World:
+        world = World(GOOD)
+        world.notify("Success")
+        world.rebuild(BETTER)
+        return world
+
+    def steps(world: World, dies_at: int) -> int:
+        count = 0
+
+        def gate(*_: str) -> None:
+            nonlocal count
+            count += 1
+            if count == dies_at:
+                raise Killed
+
+        world.store.gate = world.receivers.gate = gate
+        try:
+            world.node().sweep()
+        except Killed:
+            pass
+        finally:
+            world.store.gate = world.receivers.gate = open_gate
+        return count
+
+    total = steps(world_before(), -1)
+    assert total > 20
+    for number in range(1, total + 1):
+        world = world_before()
+        steps(world, number)
+        world.announce_rebuilt()
+        world.sweep()
+        assert world.store.under("outbox/") == []
+        assert not world.announce_rebuilt(), number
+        assert set(world.events()) == {"succeeded", "succeeded-2"}, number
         assert len({body for _, _, body in world.receivers.accepted}) == 2, number
