@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 RELAY_PYTHON ?= 3.10
 PYTEST ?= -n auto --dist loadfile
 
-.PHONY: help demo serve check test lint format coverage soak openapi bench build plan deploy backfill lock clean
+.PHONY: help demo serve check test lint format coverage soak openapi bench build preflight plan deploy doctor invoke backfill lock clean
 
 help:  ## List the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,11 +52,20 @@ bench: $(VENV)/test.stamp build  ## Measure the package against its budgets and 
 build: $(VENV)/local.stamp  ## Make the deployable package in build/
 	$(BIN)/python -m local.packaging --python $(RELAY_PYTHON)
 
+preflight: $(VENV)/local.stamp  ## Look at the settings before they are deployed
+	$(BIN)/smarttag doctor --offline
+
 plan:  ## Show what make deploy would deploy
 	s preview -t template.yml
 
-deploy:  ## Build, and deploy both functions with the Serverless Devs CLI
+deploy:  ## Look at the settings, build, and deploy both functions with the Serverless Devs CLI
 	s deploy -y -t template.yml
+
+doctor: $(VENV)/local.stamp  ## Look for what is wrong, and say what to do
+	$(BIN)/smarttag doctor
+
+invoke: $(VENV)/local.stamp  ## Send the deployed function a sample message: make invoke, make invoke JOB=ID
+	$(BIN)/smarttag invoke $(JOB)
 
 backfill: $(VENV)/local.stamp  ## Publish past jobs: make backfill JOBS=ids.txt, one job ID a line
 	$(BIN)/smarttag backfill $(JOBS)

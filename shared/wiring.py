@@ -247,7 +247,7 @@ class Relay:
         from shared.webhooks.announcer import Announcer
         from shared.webhooks.stored_event import StoredEvents
 
-        events, where, links = StoredEvents(self._retrying), _url(self.settings.output), Links.of(self.settings)
+        events, where, links = StoredEvents(self._retrying), url(self.settings.output), Links.of(self.settings)
         return Announcer(events, self._subscriber_cache, where, time.time, links)
 
     @cached_property
@@ -314,7 +314,7 @@ class Relay:
             body = self._open(Location(where.scheme, where.bucket, folder), "SUBSCRIBERS_URL").get(name)
         except ObjectNotFound as error:
             raise SubscribersBroken(
-                f"SUBSCRIBERS_URL points to {_url(where)}, where nothing lies: put subscribers.json there",
+                f"SUBSCRIBERS_URL points to {url(where)}, where nothing lies: put subscribers.json there",
                 setting="SUBSCRIBERS_URL",
             ) from error
         found = read(body, self._env, self._guard.target)
@@ -340,5 +340,6 @@ class Relay:
         return found
 
 
-def _url(where: Location) -> str:
+def url(where: Location) -> str:
+    """Return a location as the settings spell it."""
     return f"{where.scheme}://{where.bucket}/{where.path.lstrip('/')}"

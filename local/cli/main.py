@@ -6,7 +6,21 @@ import sys
 
 import typer
 
-from local.cli import backfill, dead, demo, link, markers, outbox, rebuild, serve, subscribers, summarise, token
+from local.cli import (
+    backfill,
+    dead,
+    demo,
+    doctor,
+    invoke,
+    link,
+    markers,
+    outbox,
+    rebuild,
+    serve,
+    subscribers,
+    summarise,
+    token,
+)
 from local.cli.printing import say
 from local.cli.version import Version
 from shared.errors import RelayError
@@ -30,6 +44,8 @@ app.command()(summarise.summarise)
 app.command()(markers.markers)
 app.command()(rebuild.rebuild)
 app.command()(backfill.backfill)
+app.command()(doctor.doctor)
+app.command()(invoke.invoke)
 app.command()(outbox.outbox)
 app.command()(link.link)
 app.add_typer(dead.app, name="dead")

@@ -1,4 +1,4 @@
-"""MPS on this machine: QuerySmarttagJob of Mts 2014-06-18, answering recorded jobs byte for byte.
+"""MPS on this machine: QuerySmarttagJob of Mts 2014-06-18, answering recorded jobs byte for byte, and SearchPipeline.
 
 Every request is checked as the real gateway would: product parameters, RPC signature version 1.0, STS token, time
 and nonce (help.aliyun.com, "RPC request signature").
@@ -37,14 +37,22 @@ class MpsStandIn(StandIn):
     Args:
         jobs: what to answer for each job ID, byte for byte.
         port: the port to listen on, 0 for any.
+        pipelines: what SearchPipeline answers; named as in its documentation.
         per_second: how many requests of one second are taken; the others are throttled. None: all.
 
     Attributes:
         throttled: how many were refused for that.
     """
 
-    def __init__(self, jobs: Mapping[str, bytes], port: int = 0, per_second: int | None = None) -> None:
+    def __init__(
+        self,
+        jobs: Mapping[str, bytes],
+        port: int = 0,
+        pipelines: Sequence[Mapping[str, object]] = (),
+        per_second: int | None = None,
+    ) -> None:
         super().__init__(port)
+        self._pipelines = list(pipelines)
         self.throttled = 0
         self._latest: deque[float] | None = None if per_second is None else deque([-inf] * per_second, per_second)
         self._jobs = {job_id: [body] for job_id, body in jobs.items()}
@@ -53,6 +61,10 @@ class MpsStandIn(StandIn):
     def set_answers(self, job_id: str, answers: Sequence[bytes]) -> None:
         """Let a job change: each query takes the next answer, and the last one stays."""
         self._jobs[job_id] = list(answers)
+
+    def set_pipelines(self, pipelines: Sequence[Mapping[str, object]]) -> None:
+        """Let there be other pipelines."""
+        self._pipelines = list(pipelines)
 
     def queried(self, job_id: str) -> int:
         """Return how often a job was asked for, refused and failed requests included."""
@@ -87,7 +99,12 @@ class MpsStandIn(StandIn):
         try:
             self._check(request, datetime.now(timezone.utc))
             self._count(monotonic())
-            return Response(200, self._result(request.query.get("JobId", "")), {"Content-Type": "application/json"})
+            found = (
+                self._result(request.query.get("JobId", ""))
+                if request.query["Action"] == "QuerySmarttagJob"
+                else self._page(int(request.query.get("PageNumber", 1)), int(request.query.get("PageSize", 10)))
+            )
+            return Response(200, found, {"Content-Type": "application/json"})
         except Refusal as refused:
             return _document(refused)
 
@@ -98,7 +115,7 @@ class MpsStandIn(StandIn):
                 raise Refusal(400, f"Missing{name}", f"{name} is mandatory for this action.")
         if query["Version"] != "2014-06-18":
             raise Refusal(400, "InvalidVersion", "Specified parameter Version is not valid.")
-        if query["Action"] != "QuerySmarttagJob":
+        if query["Action"] not in {"QuerySmarttagJob", "SearchPipeline"}:
             raise Refusal(404, "InvalidAction.NotFound", "The specified action is not found.")
         if query.get("Format", "XML") != "JSON":
             raise Refusal(400, "UnsupportedFormat", "The local MPS answers JSON only; the default Format is XML.")
@@ -136,6 +153,11 @@ class MpsStandIn(StandIn):
         if not known or not hmac.compare_digest(expected, query["Signature"].encode()):
             message = "Specified signature is not matched with our calculation. server string to sign is:" + text
             raise Refusal(400, "SignatureDoesNotMatch", message)
+
+    def _page(self, number: int, size: int) -> bytes:
+        page = self._pipelines[(number - 1) * size :][:size]
+        found = {"TotalCount": len(self._pipelines), "PageNumber": number, "PageSize": size}
+        return orjson.dumps({**found, "PipelineList": {"Pipeline": page}, "RequestId": str(uuid.uuid4()).upper()})
 
     def _result(self, job_id: str) -> bytes:
         if not job_id:

@@ -7,7 +7,7 @@ retries nothing of MPS. docs/decisions/0002-mps-transport.md has the whole list.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from math import inf
 
 from shared.credentials import Credentials
@@ -64,21 +64,27 @@ class MpsClient:
             PermanentError: any other refusal, with its code.
         """
         subject = Subject(f"job {check_job_id(job_id)}", {"jobId": job_id})
+        return self.ask("QuerySmarttagJob", {"JobId": job_id}, subject, deadline)
+
+    def ask(self, action: str, parameters: Mapping[str, str], subject: Subject, deadline: float) -> bytes:
+        """Return the response to any action; ``subject`` is what it is about, for errors. Raises as ``query`` does."""
         limits = Limits(connect=5.0, read=inf, total=deadline, attempts=6, backoff=0.3)
 
         def accept(answer: Answer) -> bytes:
             if answer.whole:
                 return check_answer(subject, answer)
             raise ResponseTooLarge(
-                f"the result of job {job_id} is over {self._max_result_bytes} bytes: "
+                f"the result of {subject.text} is over {self._max_result_bytes} bytes: "
                 "raise MAX_RESULT_BYTES, and the function's memory with it",
-                jobId=job_id,
+                **subject.fields,
                 maxResultBytes=self._max_result_bytes,
             )
 
-        return self._calls.call(subject, lambda: self._signed(job_id), accept, limits, self._max_result_bytes)
+        return self._calls.call(
+            subject, lambda: self._signed(action, parameters), accept, limits, self._max_result_bytes
+        )
 
-    def _signed(self, job_id: str) -> Request:
+    def _signed(self, action: str, parameters: Mapping[str, str]) -> Request:
         """Return a newly signed request; each attempt needs its own nonce and time."""
         from aliyunsdkcore.auth.credentials import AccessKeyCredential, StsTokenCredential
         from aliyunsdkcore.auth.signers.access_key_signer import AccessKeySigner
@@ -86,10 +92,11 @@ class MpsClient:
         from aliyunsdkcore.request import CommonRequest
 
         self._turn()
-        request = CommonRequest(self._endpoint, "2014-06-18", "QuerySmarttagJob", product="Mts")
+        request = CommonRequest(self._endpoint, "2014-06-18", action, product="Mts")
         request.set_method("POST")
         request.set_accept_format("JSON")  # the API's own default is XML
-        request.add_query_param("JobId", job_id)
+        for name, value in parameters.items():
+            request.add_query_param(name, value)
         request.trans_to_acs_request()
         now = self._credentials()
         key = (now.access_key_id, now.access_key_secret)

@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,19 @@ COMPONENT = """
 const fs = require('fs'), path = require('path');
 module.exports = class {
   getSchema() { return String(fs.readFileSync(path.join(__dirname, 'schema.json'))); }
+  async invoke(inputs) {
+    fs.writeFileSync(path.join(__dirname, 'invoked.json'), JSON.stringify([inputs.props.functionName, inputs.args]));
+    return {};
+  }
   async deploy(inputs) {
     fs.appendFileSync(path.join(__dirname, 'deployed.ndjson'), JSON.stringify(inputs.props) + '\\n');
     return {};
   }
 };
 """
+
+
+TRIGGER = {"API_AUTH": "trigger", "HTTP_TRIGGER_AUTH": "function"}
 
 
 def resolve(value: Any, spec: Mapping[str, Any], env: Mapping[str, str]) -> Any:
@@ -233,7 +241,10 @@ def project(tmp_path: Path) -> Path:
     """Copy the template beside a component of our own (the real one is fetched at deployment) and a Makefile."""
     text = (ROOT / "template.yml").read_text(encoding="utf-8")
     (tmp_path / "template.yml").write_text(text.replace("component: fc3", "component: ./fc3"), encoding="utf-8")
-    (tmp_path / "Makefile").write_text("build:\n\techo built $(RELAY_PYTHON) >> built.txt\n")
+    smarttag = Path(sys.executable).with_name("smarttag")
+    (tmp_path / "Makefile").write_text(
+        f"build:\n\techo built $(RELAY_PYTHON) >> built.txt\npreflight:\n\t{smarttag} doctor --offline\n"
+    )
     (tmp_path / "fc3").mkdir()
     (tmp_path / "fc3" / "index.js").write_text(COMPONENT)
     (tmp_path / "fc3" / "schema.json").write_text(json.dumps(SCHEMA))
@@ -276,12 +287,31 @@ def test_serverless_devs_verifies_it(project: Path) -> None:
 @pytest.mark.needs("node")
 def test_serverless_devs_builds_once_and_deploys_what_the_schema_was_shown(project: Path) -> None:
     (project / ".env").write_text("RELAY_PYTHON=3.12\n", encoding="utf-8")
-    done = run(project, "deploy", "-y", "-t", "template.yml", MNS_TOPIC="mps", API_AUTH="trigger")
+    done = run(project, "deploy", "-y", "-t", "template.yml", MNS_TOPIC="mps", **TRIGGER)
     assert done.returncode == 0, done.stdout
     assert (project / "built.txt").read_text() == "built 3.12\n", "the package must be for the runtime that is deployed"
     lines = (project / "fc3" / "deployed.ndjson").read_text(encoding="utf-8").splitlines()
     deployed = {props["functionName"]: props for props in map(json.loads, lines)}
-    assert deployed == functions(MNS_TOPIC="mps", API_AUTH="trigger", RELAY_PYTHON="3.12")
+    assert deployed == functions(MNS_TOPIC="mps", RELAY_PYTHON="3.12", **TRIGGER)
+
+
+@pytest.mark.needs("node")
+def test_settings_that_cannot_work_end_the_deployment_before_anything_is_built(project: Path) -> None:
+    done = run(project, "deploy", "-y", "-t", "template.yml", API_AUTH="trigger", REGION="cn-shenzhen")
+    assert done.returncode != 0
+    assert "set HTTP_TRIGGER_AUTH=function, or API_AUTH=token" in done.stdout
+    assert "REGION is cn-shenzhen, where MPS has no smart tagging" in done.stdout
+    assert not (project / "built.txt").exists()
+    assert not (project / "fc3" / "deployed.ndjson").exists()
+
+
+@pytest.mark.needs("node")
+def test_the_sample_message_reaches_the_callback_through_the_real_s(project: Path) -> None:
+    (project / "event.json").write_text("{}", encoding="utf-8")
+    done = run(project, "callback", "invoke", "-t", "template.yml", "--event-file", str(project / "event.json"))
+    assert done.returncode == 0, done.stdout
+    invoked = json.loads((project / "fc3" / "invoked.json").read_bytes())
+    assert (invoked[0], invoked[1][-2:]) == ("smarttag-callback", ["--event-file", str(project / "event.json")])
 
 
 @pytest.mark.needs("node")
