@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from shared.smarttag import mending
+from shared.smarttag.long_lists import Rows
 from shared.smarttag.model import Notice
 from shared.smarttag.ranges import MAX_MS
 
@@ -82,10 +83,13 @@ class CheckedValues:
             self.warn("json-as-text", path, "JSON written as text inside JSON; read as meant")
         return value
 
-    def items(self, value: Json, path: str) -> list[tuple[str, Item]]:
-        """Return the objects of a list with their paths; a single object stands for a list of one."""
+    def items(self, value: Json, path: str, first: int = 0) -> list[tuple[str, Item]]:
+        """Return the objects of a list with their paths; a single object stands for a list of one.
+
+        ``first`` is the number of its first row in a longer list.
+        """
         found, value = [], self.unwrapped(value, path)
-        for index, raw in enumerate(self.array(value, path)):
+        for index, raw in enumerate(self.array(value, path), first):
             where = path if raw is value else f"{path}[{index}]"
             item = self.unwrapped(raw, where)
             if isinstance(item, dict):
@@ -99,6 +103,8 @@ class CheckedValues:
         value = self.unwrapped(value, path)
         if isinstance(value, list):
             return value
+        if isinstance(value, Rows):
+            return [row for _, batch in value.batches() for row in batch]
         if isinstance(value, dict):
             self.warn("single-object", path, "an object where a list is documented; read as a list of one")
             return [value]

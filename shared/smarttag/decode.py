@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 
-from shared.smarttag import gc_pause
+from shared.smarttag import gc_pause, long_lists
 from shared.smarttag.builder import SummaryBuilder
 from shared.smarttag.checked_values import CheckedValues, Item, Json, shown
+from shared.smarttag.long_lists import LongLists, NotAsGuessed
 from shared.smarttag.model import Analysis, ReadState, TypeState
 from shared.smarttag.response import Envelope, read_envelope
 from shared.smarttag.results import concepts, links, nlp, speech_text, visual
@@ -31,27 +33,36 @@ _SPELLED = {name.lower(): name for name in READERS}
 _WORST: tuple[ReadState, ...] = ("empty", "ok", "failed", "unknown", "invalid")
 
 
-def read(response: bytes, job_id: str, *, details: bool) -> Analysis:
+def read(response: bytes, job_id: str, *, details: bool, batch: int = long_lists.BATCH) -> Analysis:
     """Decode a raw response; without ``details`` the occurrences are left out.
+
+    ``batch`` is about how many bytes of a long list are decoded at once.
 
     Raises:
         BadResponse: this is no QuerySmarttagJob response.
     """
     with gc_pause.paused():
         # All that was decoded is gone again before the collector is back and would walk it.
-        return _read(response, job_id, SummaryBuilder(CheckedValues(), [] if details else None))
+        cuts = long_lists.find(response, batch)
+        if cuts:
+            with suppress(NotAsGuessed):
+                return _read(LongLists(response, cuts), job_id, details=details)
+        return _read(LongLists(response), job_id, details=details)
 
 
-def _read(response: bytes, job_id: str, builder: SummaryBuilder) -> Analysis:
-    job = read_envelope(response, builder.checked)
-    types = _read_all(job, builder)
+def _read(lists: LongLists, job_id: str, *, details: bool) -> Analysis:
+    builder = SummaryBuilder(CheckedValues(), [] if details else None)
+    job = read_envelope(lists, builder.checked)
+    types = _read_all(job, lists, builder)
+    if lists.missing:
+        raise NotAsGuessed
     builder.complete()
     summary = builder.build(job, job_id, types)
     segments = None if builder.segments is None else tuple(builder.segments)
     return Analysis(summary, segments, tuple(builder.occurrences or ()))
 
 
-def _read_all(job: Envelope, builder: SummaryBuilder) -> dict[str, TypeState]:
+def _read_all(job: Envelope, lists: LongLists, builder: SummaryBuilder) -> dict[str, TypeState]:
     states: dict[str, list[ReadState]] = {}
     for path, raw in job.take():
         result = builder.checked.unwrapped(raw, path)
@@ -60,11 +71,11 @@ def _read_all(job: Envelope, builder: SummaryBuilder) -> dict[str, TypeState]:
             continue
         name = builder.checked.text(result.get("Type"), f"{path}.Type")
         name = _SPELLED.get(name.lower(), name)
-        states.setdefault(name, []).append(_read_one(name, result, f"{path}.Data", builder))
+        states.setdefault(name, []).append(_read_one(name, result, f"{path}.Data", lists, builder))
     return {name: TypeState(len(found), max(found, key=_WORST.index)) for name, found in states.items()}
 
 
-def _read_one(name: str, result: Item, path: str, builder: SummaryBuilder) -> ReadState:
+def _read_one(name: str, result: Item, path: str, lists: LongLists, builder: SummaryBuilder) -> ReadState:
     """Read one result and return its state."""
     checked, reader = builder.checked, READERS.get(name)
     if reader is None and not links.is_url(result.get("Data")):
@@ -72,7 +83,7 @@ def _read_one(name: str, result: Item, path: str, builder: SummaryBuilder) -> Re
         checked.warn("unknown-type", path, message)
         return "unknown"
     try:
-        data = _take_data(result, path, checked)
+        data = _take_data(result, path, lists, checked)
     except json.JSONDecodeError:
         checked.warn("invalid-json", path, "not JSON; this result is left out")
         return "invalid"
@@ -101,12 +112,13 @@ def _read_parts(name: str, data: Json, path: str, builder: SummaryBuilder) -> tu
     return any(held), bool(failed)
 
 
-def _take_data(result: Item, path: str, checked: CheckedValues) -> Json:
+def _take_data(result: Item, path: str, lists: LongLists, checked: CheckedValues) -> Json:
     """Return what Data holds; it is taken out of the result so that text and content are never in memory together."""
     data = result.pop("Data", None)
     if isinstance(data, str) and not links.is_url(data):
         text = data.encode()
         del data
         data = checked.parse(text, path) if text.strip() else None
+        lists.put_back(text, data)
         del text
     return checked.unwrapped(data, path)

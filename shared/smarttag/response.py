@@ -12,6 +12,7 @@ import orjson
 from shared.errors import BadResponse
 from shared.smarttag import encodings
 from shared.smarttag.checked_values import CheckedValues, Item, Json, kind, shown
+from shared.smarttag.long_lists import LongLists, NotAsGuessed
 from shared.smarttag.model import Status
 
 STATUSES: dict[str, Status] = {status.lower(): status for status in get_args(Status)}
@@ -34,13 +35,14 @@ class Envelope:
             yield self.results.pop()
 
 
-def read_envelope(response: bytes, checked: CheckedValues) -> Envelope:
-    """Parse a raw response.
+def read_envelope(lists: LongLists, checked: CheckedValues) -> Envelope:
+    """Parse a raw response, or what remains of it without its long lists.
 
     Raises:
         BadResponse: it is empty, XML, HTML, cut off, in no known encoding, an error document, or no job.
+        NotAsGuessed: what remains is no JSON, though the whole may be.
     """
-    document = checked.unwrapped(_parse(response, checked), "$")
+    document = checked.unwrapped(_parse(lists, checked), "$")
     if not isinstance(document, dict):
         raise BadResponse(f"MPS answered {kind(document)}, not the object of a job; {_CALL}")
     names = {name.lower(): name for name in document}
@@ -51,11 +53,13 @@ def read_envelope(response: bytes, checked: CheckedValues) -> Envelope:
     return _envelope(document, "$", checked)
 
 
-def _parse(response: bytes, checked: CheckedValues) -> Json:
+def _parse(lists: LongLists, checked: CheckedValues) -> Json:
     try:
-        return orjson.loads(response)
+        return orjson.loads(lists.remaining)
     except orjson.JSONDecodeError:
-        text = encodings.decode(response, checked).strip()
+        if lists.missing:
+            raise NotAsGuessed from None
+        text = encodings.decode(lists.remaining, checked).strip()
     if not text:
         raise BadResponse(f"MPS answered nothing; {_CALL} again")
     if text.startswith("<"):

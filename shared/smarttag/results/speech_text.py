@@ -7,6 +7,7 @@ from unicodedata import ucd_3_2_0
 
 from shared.smarttag.builder import NO_SCORE, ScreenTextBuilder, SummaryBuilder, TextBuilder
 from shared.smarttag.checked_values import CheckedValues, Item, Json
+from shared.smarttag.long_lists import batches
 from shared.smarttag.model import Segment
 
 _COMMAS = re.compile("[,，]")
@@ -60,16 +61,19 @@ def ocr(data: Item, path: str, builder: SummaryBuilder) -> bool:
     checked, lost, screen = builder.checked, builder.checked.lost, builder.screen or ScreenTextBuilder()
     frames, detections = screen.frames, screen.detections()
     checked.unknown_fields(data, _DETAILS, path)
-    for index, raw in enumerate(checked.array(data.get("details"), f"{path}.details")):
-        where = f"{path}.details[{index}]"
-        frame = raw if isinstance(raw, dict) else checked.unwrapped(raw, where)
-        if not isinstance(frame, dict):
-            checked.wrong(frame, where, "an object")
-            continue
-        at = checked.ms(frame.get("timestamp"), f"{where}.timestamp")
-        if at is not None:
-            screen.frames += 1
-            _frame(checked.array(frame.pop("info", None), f"{where}.info"), f"{where}.info", at, screen, builder)
+    for first, rows in batches(data.get("details")):
+        for index, raw in enumerate(checked.array(rows, f"{path}.details"), first):
+            where = f"{path}.details[{index}]"
+            frame = raw if isinstance(raw, dict) else checked.unwrapped(raw, where)
+            if not isinstance(frame, dict):
+                checked.wrong(frame, where, "an object")
+                continue
+            at = checked.ms(frame.get("timestamp"), f"{where}.timestamp")
+            if at is not None:
+                screen.frames += 1
+                boxes = checked.array(frame.pop("info", None), f"{where}.info")
+                _frame(boxes, f"{where}.info", at, screen, builder)
+        del rows  # before the next batch is decoded
     held = screen.detections() > detections or (screen.frames > frames and checked.lost == lost)
     if held or (checked.lost == lost and data.get("success") is not False):  # else nobody knows what stood there
         builder.screen = screen

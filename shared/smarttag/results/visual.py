@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from shared.smarttag.builder import NO_SCORE, UNKNOWN, AppearanceBuilder, SummaryBuilder
 from shared.smarttag.checked_values import Item
 from shared.smarttag.duration import Share
+from shared.smarttag.long_lists import batches
 from shared.smarttag.model import Classification
 from shared.smarttag.results import appearances
 
@@ -13,51 +16,68 @@ _FIELDS = frozenset({"persons", "tags", "classifications", "success", "message"}
 
 def video(data: Item, path: str, builder: SummaryBuilder) -> bool:
     """Read one VideoLabel; times are seconds. Return whether it held anything."""
-    checked = builder.checked
+    checked, found = builder.checked, False
     checked.unknown_fields(data, _FIELDS, path)
-    rows = _rows(data, path, builder)
-    for item, where, gathered in rows:
-        total, count = gathered.total, gathered.count
-        held = appearances.read(gathered, item.pop("occurrences", None), f"{where}.occurrences", builder)
-        ratio = checked.ratio(item.get("ratio"), f"{where}.ratio")
-        gathered.add_ratio(ratio)
-        if ratio is not None and held and gathered.total > total:  # the ratio counts ranges that were dropped
-            builder.shares.append(Share(ratio, gathered.total - total, gathered.count - count))
-    return _classifications(data, path, builder) or bool(rows)
+    for rows in _batches(data, path, builder):
+        found = True
+        for item, where, gathered in rows:
+            total, count = gathered.total, gathered.count
+            held = appearances.read(gathered, item.pop("occurrences", None), f"{where}.occurrences", builder)
+            ratio = checked.ratio(item.get("ratio"), f"{where}.ratio")
+            gathered.add_ratio(ratio)
+            if ratio is not None and held and gathered.total > total:  # the ratio counts ranges that were dropped
+                builder.shares.append(Share(ratio, gathered.total - total, gathered.count - count))
+    return _classifications(data, path, builder) or found
 
 
 def image(data: Item, path: str, builder: SummaryBuilder) -> bool:
     """Read one ImageLabel: each row is one appearance, without times. Return whether it held anything."""
-    checked = builder.checked
+    checked, found = builder.checked, False
     checked.unknown_fields(data, _FIELDS, path)
-    rows = _rows(data, path, builder)
-    for item, where, gathered in rows:
-        score = checked.score(item.get("score"), f"{where}.score")
-        if gathered.kind == "person":
-            scene = checked.text(item.get("scene"), f"{where}.scene")
-            if scene:
-                gathered.shots[scene] += 1
-            if gathered.is_best(score):
-                gathered.frame = appearances.frame(item, where, score, checked)
-        gathered.add([], score, count=1)
-        known = NO_SCORE if score is None else score
-        builder.add_occurrence(gathered.kind, gathered.name, gathered.group, (0, 0), known, gathered.instance)
-    return _classifications(data, path, builder) or bool(rows)
+    for rows in _batches(data, path, builder):
+        found = True
+        for item, where, gathered in rows:
+            score = checked.score(item.get("score"), f"{where}.score")
+            if gathered.kind == "person":
+                scene = checked.text(item.get("scene"), f"{where}.scene")
+                if scene:
+                    gathered.shots[scene] += 1
+                if gathered.is_best(score):
+                    gathered.frame = appearances.frame(item, where, score, checked)
+            gathered.add([], score, count=1)
+            known = NO_SCORE if score is None else score
+            builder.add_occurrence(gathered.kind, gathered.name, gathered.group, (0, 0), known, gathered.instance)
+    return _classifications(data, path, builder) or found
 
 
-def _rows(data: Item, path: str, builder: SummaryBuilder) -> list[tuple[Item, str, AppearanceBuilder]]:
-    """Return the persons and tags, each with its path and where its appearances are gathered."""
-    checked, rows = builder.checked, []
-    for where, item in checked.items(data.get("persons"), f"{path}.persons"):
-        name, category = (checked.text(item.get(key), f"{where}.{key}") for key in ("name", "category"))
-        # Two unknown faces are two people, whatever they are called; so are two without a name.
-        number = len(builder.persons) if category == UNKNOWN or not name else -1
-        key = (name, category, number)
-        rows.append((item, where, builder.appearances(builder.persons, key, ("person", name, category), where)))
-    for where, item in checked.items(data.get("tags"), f"{path}.tags"):
-        group, name = (checked.text(item.get(key), f"{where}.{key}") for key in ("mainTagName", "subTagName"))
-        rows.append((item, where, builder.appearances(builder.tags, (group, name), ("tag", name, group), where)))
-    return rows
+Row = tuple[Item, str, AppearanceBuilder]  # with its path and where its appearances are gathered
+
+
+def _batches(data: Item, path: str, builder: SummaryBuilder) -> Iterator[list[Row]]:
+    """Yield the persons and tags, all at once unless there are very many."""
+    rows: list[Row] = []
+    for name, row in (("persons", _person), ("tags", _tag)):
+        for first, batch in batches(data.get(name)):
+            if first and rows:
+                yield rows
+                rows = []
+            rows += [row(item, where, builder) for where, item in builder.checked.items(batch, f"{path}.{name}", first)]
+            del batch
+    if rows:
+        yield rows
+
+
+def _person(item: Item, where: str, builder: SummaryBuilder) -> Row:
+    name, category = (builder.checked.text(item.get(key), f"{where}.{key}") for key in ("name", "category"))
+    # Two unknown faces are two people, whatever they are called; so are two without a name.
+    number = len(builder.persons) if category == UNKNOWN or not name else -1
+    key = (name, category, number)
+    return item, where, builder.appearances(builder.persons, key, ("person", name, category), where)
+
+
+def _tag(item: Item, where: str, builder: SummaryBuilder) -> Row:
+    group, name = (builder.checked.text(item.get(key), f"{where}.{key}") for key in ("mainTagName", "subTagName"))
+    return item, where, builder.appearances(builder.tags, (group, name), ("tag", name, group), where)
 
 
 def _classifications(data: Item, path: str, builder: SummaryBuilder) -> bool:
