@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from shared import logs, wiring
+from shared.credentials import end_if_stranded
 from shared.errors import RelayError
 from shared.settings import Settings
 
@@ -36,6 +37,7 @@ def handler(event: bytes, context: object) -> dict[str, Any]:
             reports = wiring.relay(os.environ, context).handle(event, request_id=request_id, seconds=seconds)
         except RelayError as error:
             logs.log_error("callback.failed", error, seconds=round(time.monotonic() - began, 3))
+            end_if_stranded(error, context)
             raise
         answer = {"results": reports}
         logs.log("callback.done", level=logging.INFO, **answer, seconds=round(time.monotonic() - began, 3))

@@ -2,23 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from shared.errors import BadSettings
+from shared.logs import log
 
 # How MPS, OSS and Function Compute say that an STS token has ended.
 _ENDED = {"InvalidSecurityToken.Expired", "SecurityTokenExpired", "ExpiredSecurityToken"}
+_ANSWERED = 1.0  # seconds after which the answer to an invocation has left the instance
 
 
-def is_stranded(code: str, context: object) -> bool:
+def is_stranded(code: object, context: object) -> bool:
     """Return whether no later call of this instance can succeed: its token has ended and nothing brings another.
 
     Args:
         code: the error code of a service that refused a call.
-        context: the invocation's context. Where it has credentials, the next invocation brings fresh ones.
+        context: the invocation's context, None outside Function Compute. Where it has credentials, the next invocation
+            brings fresh ones.
     """
-    return code in _ENDED and getattr(context, "credentials", None) is None
+    return code in _ENDED and context is not None and getattr(context, "credentials", None) is None
+
+
+def end_if_stranded(
+    error: BaseException, context: object, leave: Callable[[int], object] = os._exit, after: float = _ANSWERED
+) -> None:
+    """End a stranded instance once its answer has left, so that the platform starts one with a token that lives.
+
+    An instance that is frozen before that ends as soon as it is thawed, when the platform tries the event again.
+
+    Args:
+        error: what the invocation failed with.
+        context: as for ``is_stranded``.
+        leave: ends the process with a status, whatever its threads do.
+        after: seconds.
+    """
+    if not is_stranded(getattr(error, "fields", {}).get("code"), context):
+        return
+    message = "the STS token in this instance's environment has ended, and nothing brings another: it ends itself"
+    log("instance.stranded", level=logging.ERROR, message=message)
+    timer = threading.Timer(after, leave, (1,))
+    timer.daemon = True
+    timer.start()
 
 
 @dataclass(frozen=True, slots=True, repr=False)

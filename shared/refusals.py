@@ -54,7 +54,10 @@ class Rule(NamedTuple):
 
 SLOWER = (Throttled, "it asks to slow down; try again later")
 AGAIN = (Unavailable, "try again")
-NEW_TOKEN = (Unavailable, "the STS token is not valid any more; the next invocation brings a new one")
+NEW_TOKEN = (
+    Unavailable,
+    "the STS token is not valid any more; a new one comes with the next invocation, or (python3.12) the next instance",
+)
 WRONG_CLOCK = (Unavailable, "this machine's clock is wrong; set it")
 
 

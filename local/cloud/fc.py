@@ -144,6 +144,12 @@ class FunctionCompute:
                 for instance in instances:
                     instance.freeze()
 
+    def await_end(self, name: str, seconds: float = 10.0) -> bool:
+        """Wait until no idle instance of the function runs any more; False if one still does after ``seconds``."""
+        with self._lock:
+            idle = tuple(self._idle[name])
+        return all(instance.await_end(seconds) for instance in idle)
+
     def drain(self, seconds: float = 30.0) -> bool:
         """Wait until nothing runs in the background any more; False if it still does after ``seconds``."""
         return self._background.drain(seconds)
@@ -174,8 +180,11 @@ class FunctionCompute:
         with self._lock:
             if self._background.stopping.is_set():
                 raise _stopping()
-            if self._idle[function.name]:
-                return self._idle[function.name].pop()
+            while self._idle[function.name]:
+                if (idle := self._idle[function.name].pop()).usable:
+                    return idle
+                self._all.discard(idle)
+                idle.stop()
             instance = Instance(function, call, self._logs / f"{function.name}.log")
             self._all.add(instance)
         return instance

@@ -32,6 +32,7 @@ class Function:
         code: the folder of the code.
         initializer: as ``handler``; empty for none.
         runtime: ``python3.10`` or ``python3.12``; decides what the context holds, not which ``python`` runs.
+        builtin: a folder of packages that are found behind those of ``code``, as the platform's own are.
         timeout: seconds; the platform's own default is 3.
         instances: how many processes at most; a further request waits for one of them.
         retries: after the first asynchronous attempt.
@@ -46,6 +47,7 @@ class Function:
     initializer: str = ""
     runtime: str = "python3.10"
     python: str = sys.executable
+    builtin: Path | None = None
     timeout: float = 60.0
     memory: int = 512
     instances: int = 4
@@ -76,21 +78,17 @@ class Call:
 
 
 class Instance:
-    """A process and the channel to it; used by one request at a time.
-
-    Attributes:
-        usable: whether it may serve another request.
-    """
+    """A process and the channel to it; used by one request at a time."""
 
     def __init__(self, function: Function, call: Call, log: Path) -> None:
-        self.usable = True
+        self._whole = True
         self._function = function
         self._fresh = True
         self._channel, theirs = socket.socketpair()
         with log.open("ab") as output, theirs, contextlib.ExitStack() as undo:
             undo.callback(self._channel.close)
             self._process = subprocess.Popen(
-                [function.python, fc_worker.__file__, str(theirs.fileno())],
+                [function.python, fc_worker.__file__, str(theirs.fileno()), str(function.builtin or "")],
                 cwd=function.code,
                 env=_environment(function, call),
                 stdin=subprocess.DEVNULL,
@@ -100,6 +98,11 @@ class Instance:
                 start_new_session=True,  # a Ctrl-C at the terminal is for the parent to handle
             )
             undo.pop_all()
+
+    @property
+    def usable(self) -> bool:
+        """Whether it may serve another request: every one so far was answered, and it has not ended itself."""
+        return self._whole and self._process.poll() is None
 
     def invoke(self, call: Call, event: bytes) -> Result:
         """Run the handler, and before the first time the initializer."""
@@ -111,13 +114,19 @@ class Instance:
                 return failure
         return self._run("invoke", self._function.handler, call, event)
 
+    def await_end(self, seconds: float) -> bool:
+        """Wait until the process has ended by itself; False if it still runs after ``seconds``."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        return self._process.returncode is not None
+
     def freeze(self) -> None:
         """Stop all its threads until the next request, as the platform does between two."""
         self._process.send_signal(signal.SIGSTOP)
 
     def stop(self) -> None:
         """End the process: it leaves by itself when the channel closes, unless it is busy."""
-        self.usable = False
+        self._whole = False
         self._process.send_signal(signal.SIGCONT)
         with contextlib.suppress(OSError):
             self._channel.shutdown(socket.SHUT_RDWR)
@@ -134,11 +143,11 @@ class Instance:
         if not self._function.initializer:
             return None
         result = self._run("initialize", self._function.initializer, call, b"")
-        self.usable = not result.error_type
+        self._whole = not result.error_type
         return result if result.error_type else None
 
     def _run(self, kind: str, handler: str, call: Call, event: bytes) -> Result:
-        self.usable = False  # until a whole answer is here
+        self._whole = False  # until a whole answer is here
         self._channel.settimeout(self._function.timeout)
         context = _context(self._function, call)
         try:
@@ -148,11 +157,11 @@ class Instance:
             return self._lost(call, f"Function timed out after {self._function.timeout:g} seconds", 0)
         except (OSError, EOFError):
             return self._lost(call, "Process exited unexpectedly before completing request", _EXIT_SECONDS)
-        self.usable = True
+        self._whole = True
         return Result(200, payload, "" if head["succeeded"] else "UnhandledInvocationError", call.request_id)
 
     def _lost(self, call: Call, message: str, patience: float) -> Result:
-        self.usable = False
+        self._whole = False
         code = self._end(patience)
         payload = json.dumps({"errorMessage": f"{message} (exit code {code})"}).encode()
         return Result(200, payload, "UnhandledInvocationError", call.request_id)

@@ -1,7 +1,8 @@
 """One instance of a function: what the built-in Python runtime of Function Compute does around a handler.
 
 Run by ``local.cloud.fc`` as a script of its own process, with the function's interpreter; standard library only, and
-nothing of this project on its path but the function's code. Argument: the descriptor of a socket to the parent.
+nothing of this project on its path but the function's code. Arguments: the descriptor of a socket to the parent, and a
+folder of packages that are found behind the function's own, or nothing.
 A frame on it is two big-endian 32-bit lengths, a JSON object and bytes.
 """
 
@@ -204,6 +205,8 @@ def main() -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
     channel.set_inheritable(False)
     sys.path[0] = os.environ["FC_FUNC_CODE_PATH"]
+    if sys.argv[2]:
+        sys.path.append(sys.argv[2])
     _configure_logging()
     _clear_environment()
     _protect_code()

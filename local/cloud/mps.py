@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import orjson
 
-from local.cloud.accounts import ACCOUNTS
+from local.cloud.accounts import ACCOUNTS, ENDED
 from local.cloud.server import Fault, Refusal, Request, Response, StandIn
 
 _SKEW = timedelta(minutes=15)
@@ -142,6 +142,8 @@ class MpsStandIn(StandIn):
 
     def _check_signature(self, request: Request) -> None:
         query = request.query
+        if query["AccessKeyId"] == ENDED.access_key_id:
+            raise Refusal(400, "InvalidSecurityToken.Expired", "Specified SecurityToken is expired.")
         account = ACCOUNTS.get(query["AccessKeyId"])
         if account is None:
             raise Refusal(404, "InvalidAccessKeyId.NotFound", "Specified access key is not found.")

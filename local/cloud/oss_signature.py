@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from urllib.parse import quote, urlsplit
 
+from local.cloud.accounts import ENDED
 from local.cloud.server import Refusal, Request
 from shared.credentials import Credentials
 
@@ -27,6 +28,8 @@ def check_signature(request: Request, accounts: Mapping[str, Credentials], regio
     match = _AUTHORIZATION.fullmatch(header)
     if match is None:
         raise Refusal(400, "InvalidArgument", "Authorization header is invalid.")
+    if match["id"] == ENDED.access_key_id:
+        raise Refusal(403, "SecurityTokenExpired", "The security token you provided has expired.")
     account = accounts.get(match["id"])
     if account is None:
         raise Refusal(403, "InvalidAccessKeyId", "The OSS Access Key Id you provided does not exist in our records.")

@@ -7,9 +7,10 @@ import hashlib
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -85,6 +86,7 @@ def world(
     subscribe: Mapping[str, str] | None = None,
     code: Path = ROOT,
     python: str = sys.executable,
+    **more: Any,  # noqa: ANN401 - as dataclasses.replace
 ) -> Iterator[World]:
     """Start everything on loopback below ``folder``; stop all of it at the end.
 
@@ -96,6 +98,7 @@ def world(
         subscribe: subscribers besides the three, ID to URL; each is told of everything, signed with ``secret(ID)``.
         code: the functions' code folder: this project, or the deployable package.
         python: the interpreter that runs them.
+        more: what else of both functions is not as usual: fields of ``Function``, such as ``runtime``.
     """
     with ExitStack() as stack:
         mps = stack.enter_context(MpsStandIn(dict(jobs)))
@@ -113,10 +116,9 @@ def world(
             "API_TOKENS": f"local:write:{_hash(TOKEN)},pusher:push:{_hash(PUSH_TOKEN)}",
         }
         failed: list[bytes] = []
+        deployed = [replace(each, **more) for each in _functions(environment, code, python, failed)]
         functions = stack.enter_context(
-            FunctionCompute(
-                _functions(environment, code, python, failed), credentials=ROLE, logs=folder / "logs", region=REGION
-            )
+            FunctionCompute(deployed, credentials=ROLE, logs=folder / "logs", region=REGION)
         )
         topic = stack.enter_context(Topic("smarttag-events"))
         topic.to_function(partial(functions.invoke_async, CALLBACK))

@@ -13,6 +13,7 @@ from werkzeug.exceptions import ClientDisconnected, MethodNotAllowed, NotFound, 
 from werkzeug.routing import BaseConverter, Map, MapAdapter, Rule
 from werkzeug.wrappers import Request, Response
 
+from shared.credentials import end_if_stranded
 from shared.http import problems
 from shared.http.problems import Problem
 from shared.http.represent import check_accept
@@ -70,6 +71,7 @@ class App:
                 trace = {"trace": traceback.format_tb(error.__traceback__)} if unexpected else {}
                 # ours, not the cloud service's, which an error may carry: it is what the caller quotes
                 log_error("http.failed", error, level=problems.level_of(error), **trace)
+            end_if_stranded(error, request.environ.get("fc.context"))
             line["problem"] = problem_type.slug
             response = _refuse(error, name)
         response.headers["X-Request-Id"] = name

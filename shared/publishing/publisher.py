@@ -26,7 +26,10 @@ class Deferred(RetryableError):
 
     def __init__(self, reports: Sequence[Report], first: RelayError) -> None:
         lost = [report["jobId"] for report in reports if report["outcome"] == Word.DEFERRED]
-        super().__init__(f"an event of {len(reports)} messages has to come again: {first.message}", jobs=lost)
+        code = first.fields.get("code")
+        super().__init__(
+            f"an event of {len(reports)} messages has to come again: {first.message}", jobs=lost, code=code
+        )
         self.reports = tuple(reports)
         self.first = first
 

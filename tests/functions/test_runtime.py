@@ -10,10 +10,9 @@ import orjson
 import pytest
 
 from local import recorded
-from local.cloud.accounts import ROLE
-from local.cloud.server import Fault, Response
-from local.cloud.world import API, CALLBACK, World, world
-from shared.credentials import Credentials
+from local.cloud.accounts import ENDED, ROLE
+from local.cloud.server import Fault, Request, Response
+from local.cloud.world import API, CALLBACK, TOKEN, World, world
 from tests import needs
 
 JOBS = {
@@ -21,9 +20,6 @@ JOBS = {
     for job in recorded.jobs().values()
     if orjson.loads(job.response)["JobStatus"] in {"Success", "Fail"}
 }
-ENDED = Credentials(
-    "STS.LocalCloudRole0000", "local-cloud-role-secret-00000000", "CAIS-local-cloud-role-token-00000000"
-)
 SKIPPED = b'{"Type": "Transcode", "JobId": "x", "State": "Success"}'  # asks nothing of anybody
 
 
@@ -55,6 +51,25 @@ def test_every_message_is_published_by_an_instance_that_was_frozen_and_has_grown
     assert all((aged.job(job) / "manifest.json").exists() for job in JOBS)
     assert len(aged.receivers["cms"].deliveries) == len(JOBS)
     assert not list((aged.objects.parents[2] / "code").rglob("__pycache__"))
+
+
+def test_on_python312_an_instance_whose_token_has_ended_ends_itself_and_a_fresh_one_goes_on(tmp_path: Path) -> None:
+    """There the context has no credentials: what the environment got when the instance started is all there is."""
+    event = orjson.dumps({"Type": "smarttag", "JobId": next(iter(JOBS)), "State": "Success", "UserData": ""})
+    with world(tmp_path, JOBS, runtime="python3.12", sweep_seconds=3600) as running:
+        running.functions.credentials = ENDED
+        path = f"/jobs/{next(iter(JOBS))}"
+        request = Request("GET", path, path, {}, {"authorization": f"Bearer {TOKEN}"}, b"")
+        assert running.functions.invoke(CALLBACK, event).error_type == "UnhandledInvocationError"
+        assert running.functions.http(API, request).status == 503, "whoever asked is answered before the end"
+        running.functions.credentials = ROLE
+        for name in (CALLBACK, API):
+            assert '"event":"instance.stranded"' in running.functions.log(name)
+            assert running.functions.await_end(name), "it must end by itself"
+        assert running.functions.invoke(CALLBACK, event).error_type == ""
+        assert running.functions.http(API, request).status == 200
+        assert [running.functions.log(name).count("runtime inited") for name in (CALLBACK, API)] == [2, 2]
+        assert len(running.receivers["cms"].deliveries) == 1
 
 
 def test_while_oss_refuses_no_message_is_lost(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 
 import pytest
 
-from shared.credentials import Credentials, is_stranded
-from shared.errors import BadSettings
+from shared.credentials import Credentials, end_if_stranded, is_stranded
+from shared.errors import BadSettings, Unavailable
 
 ENV = {
     "ALIBABA_CLOUD_ACCESS_KEY_ID": "STS.env",
@@ -51,14 +52,19 @@ def test_half_a_key_in_the_environment_is_none(missing: str) -> None:
         ("InvalidSecurityToken.Expired", SimpleNamespace(), True),
         ("SecurityTokenExpired", SimpleNamespace(credentials=None), True),
         ("SecurityTokenExpired", CONTEXT, False),
+        ("SecurityTokenExpired", None, False),
         ("AccessDenied", SimpleNamespace(), False),
+        (None, SimpleNamespace(), False),
         ("", SimpleNamespace(), False),
     ],
 )
 def test_an_instance_is_stranded_when_its_token_has_ended_and_nothing_brings_another(
-    code: str, context: object, *, stranded: bool
+    code: str | None, context: object, *, stranded: bool
 ) -> None:
     assert is_stranded(code, context) is stranded
+    ended = threading.Event()
+    end_if_stranded(Unavailable("no", code=code), context, lambda status: ended.set() if status else None, 0.0)
+    assert ended.wait(5 if stranded else 0.1) is stranded
 
 
 @pytest.mark.parametrize("context", [None, SimpleNamespace(), SimpleNamespace(credentials=None)])
