@@ -89,6 +89,12 @@ class FunctionCompute:
             instance.stop()
         self._background.drain(5)
 
+    def deployed(self, name: str) -> Function:
+        """Return how the function is configured; ``Refusal`` if there is none."""
+        if name not in self._functions:
+            raise Refusal(404, "FunctionNotFound", f"function {name} does not exist")
+        return self._functions[name]
+
     def log(self, name: str) -> str:
         """Return everything the function's processes printed so far."""
         path = self._logs / f"{name}.log"
@@ -96,7 +102,7 @@ class FunctionCompute:
 
     def invoke(self, name: str, event: bytes, *, request_id: str = "", retry_count: int = 0) -> Result:
         """Run the function on ``event`` and wait; ``Refusal`` if there is no such function."""
-        function = self._function(name)
+        function = self.deployed(name)
         call = Call(request_id or _request_id(), retry_count, self.region, self.service, self.credentials)
         with self._slots[name]:
             instance = self._take(function, call)
@@ -111,7 +117,7 @@ class FunctionCompute:
         Raises:
             Refusal: unknown function, an event over 128 KB, or (409) a ``task_id`` that was accepted before.
         """
-        function = self._function(name)
+        function = self.deployed(name)
         if len(event) > _ASYNC_LIMIT:
             raise Refusal(400, "InvalidArgument", "the payload of an asynchronous invocation exceeds 128 KB")
         request_id = _request_id()
@@ -130,7 +136,7 @@ class FunctionCompute:
         Raises:
             Refusal: as ``invoke`` and ``invoke_async`` do.
         """
-        if self._function(name).http:
+        if self.deployed(name).http:
             path = f"/2023-03-30/functions/{name}/invocations"
             event = fc_http.to_event(Request("POST", path, path, {}, {}, event), _request_id(), self.region, ACCOUNT_ID)
         if wait:
@@ -170,11 +176,6 @@ class FunctionCompute:
             return Response(502, result.payload, headers)
         answer = fc_http.to_response(result.payload)
         return Response(answer.status, answer.body, {**answer.headers, **trace})
-
-    def _function(self, name: str) -> Function:
-        if name not in self._functions:
-            raise Refusal(404, "FunctionNotFound", f"function {name} does not exist")
-        return self._functions[name]
 
     def _take(self, function: Function, call: Call) -> Instance:
         with self._lock:

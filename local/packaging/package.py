@@ -30,22 +30,28 @@ PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_28_x86_64")
 LEFT_OUT = (
     "pycparser",  # cffi wants it to read C, which happened when cryptography was built
     "typing-extensions",
+    *("requests", "charset-normalizer", "idna", "websocket-client"),  # what the client of aliyun-fc2 sends with
 )
 DEAD_WEIGHT = (
     "bin",
     "cffi",  # the library beside it, _cffi_backend, is what cryptography loads
-    "websocket/tests",
+    "urllib3/contrib/emscripten",
     "werkzeug/debug",  # the development server's
+    "werkzeug/middleware",
 )
-
 KEPT_METADATA = ("METADATA", "LICEN", "COPYING", "NOTICE", "AUTHORS")
-# requests 2.18.3 and urllib3 1.24.3, of which the SDK's request class takes one dictionary: that stays, the rest goes.
-VENDORED = "aliyunsdkcore/vendored/requests"
-VENDORED_KEPT = "structures.py"
-VENDORED_INSTEAD = {
-    "__init__.py": "",
-    "compat.py": "from collections import OrderedDict\nfrom collections.abc import Mapping, MutableMapping\n",
+# Of requests 2.18.3 and urllib3 1.24.3 inside aliyun-python-sdk-core its request class takes one dictionary, and of
+# aliyun-fc2 only the signature is used: that stays, and the rest goes.
+THINNED = {"aliyunsdkcore/vendored/requests": ("structures.py",), "fc2": ("auth.py",)}
+INSTEAD = {
+    "aliyunsdkcore/vendored/requests/__init__.py": "",
+    "aliyunsdkcore/vendored/requests/compat.py": (
+        "from collections import OrderedDict\nfrom collections.abc import Mapping, MutableMapping\n"
+    ),
+    "fc2/__init__.py": "",
+    "requests.py": '"""fc2.auth imports this, and takes nothing of it."""\n',
 }
+OURS = ("functions", "shared")
 
 
 def main() -> None:
@@ -65,7 +71,7 @@ def build(output: Path, python: str = RUNTIME) -> Path:
     package.mkdir(parents=True)
     _install(package, output / "wheels", python)
     bill = sbom.describe(package, NAME)
-    for room in ("functions", "shared"):
+    for room in OURS:
         shutil.copytree(ROOT / room, package / room, ignore=shutil.ignore_patterns("__pycache__"))
     _strip(package)
     report.precompile(package)
@@ -108,39 +114,50 @@ def _pip(command: str, *arguments: str) -> None:
 
 
 def _strip(package: Path) -> None:
-    """Remove what no function imports, and of each distribution's metadata all but its description and licences.
+    """Remove what no function imports, and of each distribution's metadata all but its fields and licences.
 
     What is dropped of the metadata (RECORD, WHEEL, INSTALLER) is for installers, lists files that are gone, and names
     the tools of the day.
     """
     for path in DEAD_WEIGHT:
         shutil.rmtree(package / path, ignore_errors=True)
-    _thin_vendored(package / VENDORED)
+    for folder, names in THINNED.items():
+        kept = {package / folder / name: (package / folder / name).read_bytes() for name in names}
+        shutil.rmtree(package / folder)
+        (package / folder).mkdir()
+        for kept_file, content in kept.items():
+            kept_file.write_bytes(content)
+    for name, text in INSTEAD.items():
+        (package / name).write_text(text, encoding="utf-8")
     for described in sorted(package.glob("*.dist-info/*")):
-        if described.is_file() and not described.name.upper().startswith(KEPT_METADATA):
+        if described.name == "METADATA":
+            fields, _, _ = described.read_bytes().partition(b"\n\n")  # then comes the project's README
+            described.write_bytes(fields + b"\n")
+        elif described.is_file() and not described.name.upper().startswith(KEPT_METADATA):
             described.unlink()
 
 
-def _thin_vendored(folder: Path) -> None:
-    kept = (folder / VENDORED_KEPT).read_bytes()
-    shutil.rmtree(folder)
-    folder.mkdir()
-    (folder / VENDORED_KEPT).write_bytes(kept)
-    for name, text in VENDORED_INSTEAD.items():
-        (folder / name).write_text(text, encoding="utf-8")
-
-
 def _compile(package: Path, python: str) -> None:
-    """Compile with the target's own minor: byte code of another one is dead weight."""
+    """Compile with the target's own minor: byte code of another one is dead weight.
+
+    Our own sources stay beside it, for stack traces and for whoever reads what is deployed; those of the libraries,
+    which requirements.txt names by hash, do not.
+    """
     compiler = interpreter(python)
     if compiler is None:
         print(f"python{python} is not on this machine: the package carries no byte code and starts slower")
         return
     # One process, one hash seed and nothing of the machine's (-S): the order of sets, and which strings something else
     # in the process holds as well, are written into byte code.
-    options = ["-q", "-j", "1", "--invalidation-mode", "unchecked-hash", "-d", "/code"]
+    options = ["-q", "-j", "1", "--invalidation-mode", "unchecked-hash", "-p", "/code"]
     clean = {"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
-    subprocess.run([compiler, "-S", "-m", "compileall", *options, "."], cwd=package, check=True, env=clean)
+    libraries = sorted(path.name for path in package.iterdir() if path.name not in OURS)
+    for what in (OURS, ("-b", *libraries)):
+        run = [compiler, "-S", "-m", "compileall", *options, *what]
+        subprocess.run(run, cwd=package, check=True, env=clean)
+    for source in sorted(package.rglob("*.py")):
+        if source.with_suffix(".pyc").exists():
+            source.unlink()
 
 
 def interpreter(python: str) -> str | None:
