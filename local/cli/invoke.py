@@ -55,7 +55,9 @@ def invoke(
         # s wants OUTPUT_URL of template.yml, which an invocation does not use.
         environment = {"OUTPUT_URL": "oss://not-used/here", **os.environ}
         command = [program, "callback", "invoke", "-t", "template.yml", "--event-file", str(path)]
-        raise typer.Exit(subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode)
+        folder_of_template = Path.cwd() if Path("template.yml").is_file() else ROOT
+        done = subprocess.run(command, cwd=folder_of_template, env=environment, check=False)
+        raise typer.Exit(done.returncode)
 
 
 def _read(path: Path) -> bytes:

@@ -8,7 +8,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,28 +18,8 @@ import yaml
 
 from local.packaging import package
 from shared.settings import EventFunction, Settings
-
-ROOT = Path(__file__).parents[2]
-SCHEMA = json.loads((Path(__file__).parent / "fc3.schema.json").read_bytes())
-OUTPUT_URL = "oss://media-results/smarttag"
-ACCOUNT_ID = "1234567890123456"
-CLI = ROOT / "tests" / "node" / "node_modules" / "@serverless-devs" / "s" / "bin" / "s"
-OFFLINE = ROOT / "tests" / "node" / "offline.js"
-COMPONENT = """
-const fs = require('fs'), path = require('path');
-module.exports = class {
-  getSchema() { return String(fs.readFileSync(path.join(__dirname, 'schema.json'))); }
-  async invoke(inputs) {
-    fs.writeFileSync(path.join(__dirname, 'invoked.json'), JSON.stringify([inputs.props.functionName, inputs.args]));
-    return {};
-  }
-  async deploy(inputs) {
-    fs.appendFileSync(path.join(__dirname, 'deployed.ndjson'), JSON.stringify(inputs.props) + '\\n');
-    return {};
-  }
-};
-"""
-
+from tests.deploy import serverless_devs
+from tests.deploy.serverless_devs import ACCOUNT_ID, OUTPUT_URL, ROOT, SCHEMA, run
 
 TRIGGER = {"API_AUTH": "trigger", "HTTP_TRIGGER_AUTH": "function"}
 
@@ -238,40 +217,7 @@ def test_deploying_asks_nothing_because_without_a_terminal_a_question_deploys_no
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """Copy the template beside a component of our own (the real one is fetched at deployment) and a Makefile."""
-    text = (ROOT / "template.yml").read_text(encoding="utf-8")
-    (tmp_path / "template.yml").write_text(text.replace("component: fc3", "component: ./fc3"), encoding="utf-8")
-    smarttag = Path(sys.executable).with_name("smarttag")
-    (tmp_path / "Makefile").write_text(
-        f"build:\n\techo built $(RELAY_PYTHON) >> built.txt\npreflight:\n\t{smarttag} doctor --offline\n"
-    )
-    (tmp_path / "fc3").mkdir()
-    (tmp_path / "fc3" / "index.js").write_text(COMPONENT)
-    (tmp_path / "fc3" / "schema.json").write_text(json.dumps(SCHEMA))
-    key = ("--AccountID", ACCOUNT_ID, "--AccessKeyID", "made-up", "--AccessKeySecret", "made-up")
-    assert run(tmp_path, "config", "add", *key, "-a", "default").returncode == 0
-    return tmp_path
-
-
-def run(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Run the CLI with a home of its own, answering nothing and writing to a file: on a closed pipe it hangs."""
-    node = shutil.which("node")
-    assert node is not None
-    # NODE_ENV=test keeps the CLI from starting its usage reporter, a background process that would dial out.
-    home = {"HOME": str(folder / "home"), "PATH": "/usr/local/bin:/usr/bin:/bin", "NO_COLOR": "1", "NODE_ENV": "test"}
-    with (folder / "output.txt").open("w+", encoding="utf-8") as output:
-        done = subprocess.run(
-            [node, "--require", OFFLINE, CLI, *arguments],
-            cwd=folder,
-            env={**home, "OUTPUT_URL": OUTPUT_URL, **env},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            timeout=60,
-            check=False,
-        )
-        output.seek(0)
-        return subprocess.CompletedProcess(done.args, done.returncode, output.read())
+    return serverless_devs.project(tmp_path)
 
 
 @pytest.mark.needs("node")
@@ -303,15 +249,6 @@ def test_settings_that_cannot_work_end_the_deployment_before_anything_is_built(p
     assert "REGION is cn-shenzhen, where MPS has no smart tagging" in done.stdout
     assert not (project / "built.txt").exists()
     assert not (project / "fc3" / "deployed.ndjson").exists()
-
-
-@pytest.mark.needs("node")
-def test_the_sample_message_reaches_the_callback_through_the_real_s(project: Path) -> None:
-    (project / "event.json").write_text("{}", encoding="utf-8")
-    done = run(project, "callback", "invoke", "-t", "template.yml", "--event-file", str(project / "event.json"))
-    assert done.returncode == 0, done.stdout
-    invoked = json.loads((project / "fc3" / "invoked.json").read_bytes())
-    assert (invoked[0], invoked[1][-2:]) == ("smarttag-callback", ["--event-file", str(project / "event.json")])
 
 
 @pytest.mark.needs("node")
@@ -358,6 +295,27 @@ def test_serverless_devs_renders_the_template_for_fc2(project: Path) -> None:
     assert (project / "built.txt").read_text() == "built 3.10\n"
     lines = (project / "fc3" / "deployed.ndjson").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == resources("docs/fc2/template.yml", "fc", MNS_TOPIC="mps")
+
+
+@pytest.mark.needs("node")
+def test_the_queues_trigger_takes_the_place_of_the_topics(project: Path) -> None:
+    (trigger,) = yaml.safe_load((ROOT / "docs" / "queue" / "trigger.yml").read_text(encoding="utf-8"))
+    spec = yaml.safe_load((project / "template.yml").read_text(encoding="utf-8"))
+    callback = spec["resources"]["callback"]["props"]
+    callback["triggers"] = [trigger, *(each for each in callback["triggers"] if each["triggerType"] == "timer")]
+    (project / "template.yml").write_text(yaml.safe_dump(spec, sort_keys=False), encoding="utf-8")
+    done = run(project, "deploy", "-y", "-t", "template.yml", MNS_QUEUE="mps")
+    assert done.returncode == 0, done.stdout
+    lines = (project / "fc3" / "deployed.ndjson").read_text(encoding="utf-8").splitlines()
+    (props,) = (each for each in map(json.loads, lines) if each["functionName"] == "smarttag-callback")
+    jsonschema.validate(props, SCHEMA, cls=jsonschema.Draft7Validator)
+    config = triggers(props)["eventbridge"]["triggerConfig"]
+    parameters = config["eventSourceConfig"]["eventSourceParameters"]["sourceMNSParameters"]
+    assert parameters == {"RegionId": "cn-shanghai", "QueueName": "mps", "IsBase64Decode": False}
+    assert config["runOptions"]["deadLetterQueue"]["Arn"] == f"acs:mns:cn-shanghai:{ACCOUNT_ID}:/queues/smarttag-failed"
+    config["runOptions"]["batchWindow"]["CountBasedWindow"] = 101
+    with pytest.raises(jsonschema.ValidationError, match="101 is greater than the maximum of 100"):
+        jsonschema.validate(props, SCHEMA, cls=jsonschema.Draft7Validator)
 
 
 PAGE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
@@ -417,12 +375,3 @@ def test_what_template_and_role_name_is_what_the_stack_makes() -> None:
 def test_regions_of_the_page_are_those_that_the_schema_takes() -> None:
     listed = re.findall(r"^\| `(cn-[a-z]+)`", PAGE, re.MULTILINE)
     assert sorted(listed) == SCHEMA["properties"]["region"]["enum"]
-
-
-def test_every_command_of_the_page_names_what_exists() -> None:
-    commands = "\n".join(re.findall(r"^ *```sh\n(.*?)^ *```", PAGE, re.MULTILINE | re.DOTALL))
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
-    assert set(re.findall(r"\bmake ([a-z]+)", PAGE)) <= set(targets)
-    assert {"plan", "deploy"} <= set(re.findall(r"^make ([a-z]+)", commands, re.MULTILINE))
-    templates = re.findall(r"\bs [a-z]+ (?:-y )?-t (\S+?)`?$", PAGE, re.MULTILINE)
-    assert [name for name in templates if not (ROOT / name.rstrip("`.")).is_file()] == []
