@@ -7,7 +7,7 @@ import os
 import time
 from typing import Any
 
-from shared import logs, wiring
+from shared import logs, metrics, wiring
 from shared.credentials import end_if_stranded
 from shared.errors import RelayError
 from shared.settings import Settings
@@ -32,7 +32,7 @@ def handler(event: bytes, context: object) -> dict[str, Any]:
     """
     began, seconds = time.monotonic(), _seconds(context)
     request_id = str(getattr(context, "request_id", "") or "local")
-    with logs.bind(requestId=request_id):
+    with logs.bind(requestId=request_id), metrics.measured("callback"):
         try:
             reports = wiring.relay(os.environ, context).handle(event, request_id=request_id, seconds=seconds)
         except RelayError as error:

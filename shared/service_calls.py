@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from shared import __version__
+from shared import __version__, metrics
 from shared.errors import RelayError, RetryableError, TimedOut, Unavailable
 from shared.refusals import Answer, Service, Subject
 from shared.retrying import Limits, Pace, retry
@@ -89,7 +89,9 @@ class ServiceCalls:
     def _answer(self, subject: Subject, request: Request, timeout: Any, end: float, largest: int) -> Answer:  # noqa: ANN401 - urllib3's
         failure: RelayError
         try:
-            answer = self._exchange(request, timeout, end, largest)
+            with metrics.stage(self._service.name.lower()) as add:
+                answer = self._exchange(request, timeout, end, largest)
+                add(len(request.body) + len(answer.body))
         except (OSError, self._urllib3.exceptions.HTTPError) as error:
             failure = self._explain(subject, error)
         else:

@@ -9,18 +9,16 @@ kept.
 
 from __future__ import annotations
 
-import base64
-import json
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local.cloud import fc_http
+from local.cloud import fc_async, fc_http
 from local.cloud.background import Background
+from local.cloud.fc_async import AsyncOutcome
 from local.cloud.fc_instance import ACCOUNT_ID, Call, Function, Instance, Result
 from local.cloud.server import Refusal, Request, Response
 from shared.credentials import Credentials
@@ -30,15 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AsyncOutcome", "Function", "FunctionCompute", "Result"]
 _ASYNC_LIMIT = 128 * 1024
-
-
-@dataclass(frozen=True)
-class AsyncOutcome:
-    """How an asynchronous invocation ended."""
-
-    function: str
-    attempts: int
-    result: Result
 
 
 class FunctionCompute:
@@ -199,39 +188,23 @@ class FunctionCompute:
         instance.stop()
 
     def _run_async(self, function: Function, event: bytes, request_id: str) -> None:
+        def invoke(number: int) -> Result:
+            return self.invoke(function.name, event, request_id=request_id, retry_count=number)
+
+        stopping = self._background.stopping
         try:
-            for attempt in range(function.retries + 1):
-                if attempt and self._background.stopping.wait(self._retry_delay(attempt)):
-                    return
-                result = self.invoke(function.name, event, request_id=request_id, retry_count=attempt)
-                if not result.error_type:
-                    break
-            if self._background.stopping.is_set():
+            outcome = fc_async.run(function.name, invoke, function.retries, self._retry_delay, stopping.wait)
+            if outcome is None or stopping.is_set():
                 return
-            self.outcomes.append(AsyncOutcome(function.name, attempt + 1, result))
-            if result.error_type and function.on_failure is not None:
-                self._to_destination(function, event, attempt + 1, result)
+            self.outcomes.append(outcome)
+            if outcome.result.error_type and function.on_failure is not None:
+                failed = fc_async.failure_event(outcome, event, self.region, time.time())
+                if callable(function.on_failure):
+                    function.on_failure(failed)
+                else:
+                    self.invoke_async(function.on_failure, failed)
         except Refusal:
             pass  # the stand-in is stopping, or the destination does not take it: nobody is left to be told
-
-    def _to_destination(self, function: Function, event: bytes, attempts: int, result: Result) -> None:
-        message = {
-            "timestamp": int(time.time() * 1000),
-            "requestContext": {
-                "requestId": result.request_id,
-                "functionArn": f"acs:fc:{self.region}:{ACCOUNT_ID}:functions/{function.name}",
-                "condition": result.error_type,
-                "approximateInvokeCount": attempts,
-            },
-            "requestPayload": _as_text(event),
-            "responseContext": {"statusCode": result.status, "functionError": result.error_type},
-            "responsePayload": _as_text(result.payload),
-        }
-        body = json.dumps(message, ensure_ascii=False).encode()
-        if callable(function.on_failure):
-            function.on_failure(body)
-        elif function.on_failure:
-            self.invoke_async(function.on_failure, body)
 
 
 def _stopping() -> Refusal:
@@ -240,10 +213,3 @@ def _stopping() -> Refusal:
 
 def _request_id() -> str:
     return f"1-{int(time.time()):08x}-{uuid.uuid4().hex[:24]}"
-
-
-def _as_text(data: bytes) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return base64.b64encode(data).decode()

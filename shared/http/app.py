@@ -19,6 +19,7 @@ from shared.http.problems import Problem
 from shared.http.represent import check_accept
 from shared.http.routes import ROUTES, Dependencies, RequestContext, Route
 from shared.logs import bind, log, log_error
+from shared.metrics import measured
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -51,7 +52,7 @@ class App:
         request.max_content_length = MAX_BODY
         line: dict[str, Any] = {"method": request.method[:16]}
         name = request_id(environ)
-        with bind(requestId=name):
+        with bind(requestId=name), measured("api"):
             response = self._answer(request, name, line)
             line |= {"status": response.status_code, "bytes": response.content_length}
             log("http.request", **line, ms=round((time.perf_counter() - began) * 1000, 1))

@@ -18,6 +18,7 @@ import orjson
 
 from shared.errors import ObjectNotFound, RelayError
 from shared.logs import log, log_error
+from shared.metrics import note_dead_letter
 from shared.outbox.outcome import Outcome, State
 from shared.outbox.partitions import side_by_side
 from shared.outbox.records import SCHEMA_VERSION, AttemptKind, Claim, Record, iso
@@ -225,5 +226,6 @@ class Outbox:
             "attempts": [each.shown() for each in attempts],
         }
         self.create_json(task.dead_letter_key, letter)
+        note_dead_letter()
         about = {"kind": task.kind.value, "jobId": task.job_id, "subscriber": task.subscriber}
         log("outbox.dead", level=logging.ERROR, **about, reason=letter["reason"], attempts=len(attempts))

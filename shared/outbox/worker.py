@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from shared.errors import RelayError, RetryableError
 from shared.logs import log_error
+from shared.metrics import note_due, note_outcome
 from shared.outbox.outbox import Claimed, Handler, Outbox
 from shared.outbox.outcome import Outcome, State
 from shared.outbox.partitions import side_by_side
@@ -108,12 +109,15 @@ class _Run:
     def due(self) -> Iterator[Task]:
         """Yield the tasks that are due and that this run has not met."""
         taken: Counter[str] = Counter()
-        for task in self.outbox.listed(self.outbox.now()):
+        now, number, oldest = self.outbox.now(), 0, 0.0
+        for task in self.outbox.listed(now):
+            number, oldest = number + 1, oldest or (now - task.due) / 1000
             known = task.kind in self.handlers and task.key not in self.seen
             if known and _partition(task) not in self.resting and taken[_partition(task)] < _MOST:
                 taken[_partition(task)] += 1
                 self.seen.add(task.key)
                 yield task
+        note_due(number, oldest)
 
     def begin(self, task: Task, *, expedite: bool) -> tuple[Task, Claimed | Outcome]:
         """Claim a new task and write it down for the day that this worker dies.
@@ -137,11 +141,13 @@ class _Run:
         """Do one task, claimed before or not; a surprise in it must not cost the others."""
         task, begun = item
         try:
-            return task, self._perform(task, begun)
+            outcome = self._perform(task, begun)
         except Exception as error:  # noqa: BLE001 - the task stays where it is
             trace = None if isinstance(error, RelayError) else traceback.format_tb(error.__traceback__)
             log_error("outbox.task.failed", error, task=task.key, trace=trace)
-            return task, Outcome(State.FAILED)
+            outcome = Outcome(State.FAILED)
+        note_outcome(f"{task.kind.value}.{outcome.state.value}")
+        return task, outcome
 
     def follow(self, result: Result) -> Iterator[tuple[str, _Item]]:
         """Yield what follows from a task's end: it is due only later, in case that this worker dies."""

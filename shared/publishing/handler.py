@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from shared import metrics
 from shared.errors import BadInput, JobNotFound, JobNotReady, ObjectNotFound, ResponseTooLarge
 from shared.jobs import MANIFEST, RESPONSE, JobStatus, artifact_key
 from shared.logs import log
@@ -93,7 +94,9 @@ class PublishHandler(Handler):
         better = self._look_again(task, response) if later and not rebuilt else None
         if better is not None:
             response, fresh = better, True
-        analysis = analyse(response, task.job_id)
+        with metrics.stage("decode") as add:
+            add(len(response))
+            analysis = analyse(response, task.job_id)
         status = JobStatus(analysis.summary.status)
         if not status.is_final:
             return self._progress(task, status, analysis.summary)
@@ -104,7 +107,8 @@ class PublishHandler(Handler):
             response, fresh = self._stored(task.job_id), False
             analysis = analyse(response, task.job_id)
             status = JobStatus(analysis.summary.status)
-        stored = store_artifacts(self.store, response, analysis, anew=fresh)
+        with metrics.stage("artifacts"):
+            stored = store_artifacts(self.store, response, analysis, anew=fresh)
         detail: dict[str, Any] = {"artifacts": stored.names, "fresh": fresh, "warnings": len(analysis.summary.warnings)}
         detail |= {"improvable": True} if is_improvable(analysis.summary) else {}
         detail |= {"rebuilt": True} if rebuilt else {}

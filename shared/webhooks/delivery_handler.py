@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from shared import metrics
 from shared.errors import RelayError
 from shared.logs import log, log_error
 from shared.outbox.outbox import Handler
@@ -67,7 +68,9 @@ class DeliveryHandler(Handler):
         if self.clock() - begun > self.lease / 4:  # with the half that came before and the sending, it would be over
             return Outcome(State.CLAIMED_ELSEWHERE)
         webhook_id = payload.webhook_id(task.job_id, task.event)
-        return _outcome(self.sender.send(subscriber, webhook_id, int(self.clock()), body))
+        with metrics.stage("webhooks") as add:
+            add(len(body))
+            return _outcome(self.sender.send(subscriber, webhook_id, int(self.clock()), body))
 
     def _given_up(self, task: Task, subscriber: Subscriber) -> str:
         """Return why nothing is sent any more; empty if it is."""

@@ -46,8 +46,9 @@ def test_the_handler_answers_with_the_settings_of_the_environment(tmp_path: Path
     answer = answer_of(done)
     assert (answer["statusCode"], answer["body"]) == (200, '{"status":"ok"}')
     logged = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    assert [(line["event"], line["requestId"], line["status"]) for line in logged] == [
-        ("http.request", "1-64f6cd87", 200)
+    assert [(line["event"], line["requestId"], line.get("status")) for line in logged] == [
+        ("http.request", "1-64f6cd87", 200),
+        ("invocation.measured", "1-64f6cd87", None),
     ]
 
 
