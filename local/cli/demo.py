@@ -111,7 +111,8 @@ def _found(summary: dict[str, Any]) -> str:
 
 
 def _seen(person: dict[str, Any]) -> str:
-    return f"{person['name']} was seen {person['seenMs'] / 1000:.2f} s in {person['appearanceCount']} appearances"
+    count = len(person["appearances"])
+    return f"{person['name']} was seen {person['seenMs'] / 1000:.2f} s in {count} appearance{'s' * (count > 1)}"
 
 
 def _told(cloud: World, job_id: str) -> str:

@@ -40,7 +40,7 @@ def _sensitive(persons: Iterable[Person], concepts: Iterable[Concept]) -> Iterat
 
 
 def _detail(seen: Seen) -> str:
-    times = f"{seen.appearanceCount} appearance{'' if seen.appearanceCount == 1 else 's'}"
+    times = f"{seen.times} appearance{'' if seen.times == 1 else 's'}"
     if seen.firstMs is None:
         return times
     return f"{times}, first at {seen.firstMs / 1000:.3f} s, {seen.seenMs / 1000:.3f} s in all"

@@ -54,6 +54,11 @@ class Seen:
     appearanceCount: int
     bestScore: float | None
 
+    @property
+    def times(self) -> int:
+        """How often it appears: what overlaps or touches is one appearance; in an image, how often it is."""
+        return len(self.appearances) or self.appearanceCount
+
 
 @dataclass(frozen=True, slots=True)
 class Person(Seen):

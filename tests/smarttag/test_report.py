@@ -330,6 +330,23 @@ def test_room_is_shared_fairly(lengths: list[int], room: int) -> None:
     assert all(length <= most for length in lengths) or sum(min(length, most + 1) for length in lengths) > room
 
 
+def test_a_share_is_that_of_the_time_beside_it_in_the_length_above() -> None:
+    """The vendor's ratio counts what overlaps twice; it stands only where the length is not known."""
+    rich = analyse(jobs()["rich"].response, "job")
+    shares = dict(re.findall(r"<b>([\d.]+) s</b> <span>([\d.]*)%?</span>", render(rich).decode()))
+    assert {seconds: share for seconds, share in shares.items() if share} == {
+        seconds: f"{float(seconds) / 36:.1%}"[:-1] for seconds in shares if seconds != "31.26"
+    }
+    media = dataclasses.replace(rich.summary.media, durationSource="maxTo")
+    assert "<b>6.60 s</b> <span>25.9%</span>" in render(changed(rich, media=media)).decode()
+
+
+def test_faces_of_one_name_are_said_to_be_several() -> None:
+    page = render(analyse(jobs()["rich"].response, "job")).decode()
+    assert page.count("同名 2 张") == page.count("2 faces so named") == 2
+    assert "同名" not in render(analyse(jobs()["documented"].response, "job")).decode()
+
+
 def test_alerts_stand_by_severity_then_time_and_lead_to_their_rows() -> None:
     page = render(samples.alarming()).decode()
     summary = samples.alarming().summary

@@ -252,6 +252,41 @@ def test_what_is_folded_is_found_by_the_browser(chromium: Browser, reports: Repo
         line.wait_for(state="visible", timeout=5_000)
 
 
+CUT = """() => [...document.querySelectorAll('.blocks b')].filter(b => {
+    const [number, block] = [b, b.parentElement].map(e => e.getBoundingClientRect());
+    return number.right > block.right + 0.5;
+}).map(b => b.textContent)"""
+TOUCHING = """() => [...document.querySelectorAll('.row summary')].filter(summary => {
+    const boxes = [...summary.children].map(cell => {
+        const text = document.createRange();
+        text.selectNodeContents(cell);
+        return text.getBoundingClientRect();
+    }).filter(box => box.width);
+    return boxes.some((box, i) => i && box.left < boxes[i - 1].right + 4);
+}).map(summary => summary.innerText)"""
+TOPS = "() => [...new Set([...document.querySelectorAll('.figures dd')].map(e => e.getBoundingClientRect().top))].length"
+
+
+@pytest.mark.parametrize("name", ["rich", "three-hours"])
+@pytest.mark.parametrize("width", [1280, 768, 390, PAPER])
+def test_figures_stand_clear_and_whole(chromium: Browser, reports: Reports, name: str, width: int) -> None:
+    """Numbers of a row touch no other, those of chapters are never cut, those at the top stand on one line."""
+    with browser.watched(chromium, viewport={"width": width, "height": 900}) as seen:
+        seen.page.goto(reports[name][1].as_uri())
+        seen.page.emulate_media(media="print" if width == PAPER else "screen")
+        assert seen.page.evaluate(CUT) == []
+        assert seen.page.evaluate(TOUCHING) == []
+        assert width == 390 or seen.page.evaluate(TOPS) == 1  # a phone has three lines of them
+
+
+def test_paper_does_not_repeat_the_times_of_speech(chromium: Browser, reports: Reports) -> None:
+    with browser.watched(chromium, viewport={"width": PAPER, "height": 900}) as seen:
+        seen.page.goto(reports["three-hours"][1].as_uri())
+        seen.page.emulate_media(media="print")
+        seen.page.get_by_text("第2400句。").wait_for(state="visible")
+        assert not seen.page.locator(".speech .panel").is_visible()
+
+
 def accessibility(page: Page) -> list[tuple[str, str]]:
     """Return role and name of everything a screen reader meets."""
     nodes = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
@@ -293,7 +328,7 @@ def test_forced_colours_leave_the_bars(chromium: Browser, reports: Reports) -> N
         seen.page.screenshot(path=SCREENSHOTS / "report-rich-1280-forced.png")
 
 
-SHOWN = """() => [...document.querySelectorAll('.panel, .fold > ol, .fold > ul, .warnings details > ul')]
+SHOWN = """() => [...document.querySelectorAll('tr:not(.speech) .panel, .fold > ol, .fold > ul, .warnings details > ul')]
     .map(e => e.checkVisibility({contentVisibilityAuto: true}) && e.offsetHeight > 0)"""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -13,11 +14,17 @@ from shared.smarttag.report.labels import ALERTS, CATEGORIES, Label
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One person, tag or concept; ``anchor`` counts as summary.json lists them: ``person-1`` is its first."""
+    """One person, tag or concept; ``anchor`` counts as summary.json lists them: ``person-1`` is its first.
+
+    ``share`` is that of the time on screen in the length of the video, or, where that is not known, the vendor's
+    ratio, which adds up what overlaps. ``alike`` counts the unknown faces of one name.
+    """
 
     anchor: str
     seen: Seen
     alerts: tuple[str, ...]  # kinds of alerts
+    share: float | None
+    alike: int
 
     @property
     def urgent(self) -> bool:
@@ -42,8 +49,19 @@ def entries(summary: Summary) -> tuple[Entry, ...]:
         ("tag", summary.tags),
         ("concept", summary.concepts),
     )
+    media = summary.media
+    known = None if media.durationSource == "maxTo" else media.durationMs
+    faces = Counter(person.name for person in summary.persons if person.category == "unknown")
     return tuple(
-        Entry(f"{kind}-{number}", seen, _alerts(seen)) for kind, found in kinds for number, seen in enumerate(found, 1)
+        Entry(
+            f"{kind}-{number}",
+            seen,
+            _alerts(seen),
+            min(seen.seenMs / known, 1) if known else seen.ratio,
+            faces[seen.name] if isinstance(seen, Person) and seen.category == "unknown" else 1,
+        )
+        for kind, found in kinds
+        for number, seen in enumerate(found, 1)
     )
 
 
@@ -58,11 +76,6 @@ def _alerts(seen: Seen) -> tuple[str, ...]:
         return tuple(kind for kind, word in ALERTS.items() if word in given)
     level = seen.level2 if isinstance(seen, Concept) else ""
     return tuple(kind for kind, word in ALERTS.items() if CATEGORIES[word].zh in level)
-
-
-def times_seen(seen: Seen) -> int:
-    """Return how often something appears: what overlaps or touches is one appearance; in an image, how often it is."""
-    return len(seen.appearances) or seen.appearanceCount
 
 
 def alert_lines(summary: Summary, found: Iterable[Entry], shown: frozenset[str]) -> list[AlertLine]:
@@ -93,7 +106,7 @@ def _line(alert: Alert, row: Entry | None, shown: frozenset[str]) -> AlertLine:
 def _when(seen: Seen) -> Label:
     if seen.firstMs is None:
         return Label("", "")
-    count, first = times_seen(seen), times.clock(seen.firstMs)
+    count, first = seen.times, times.clock(seen.firstMs)
     return Label(
         f"出现 {count} 次，首次 {first}，共 {times.length_zh(seen.seenMs)}",
         f"{count} {'time' if count == 1 else 'times'}, first at {first}, {times.length(seen.seenMs)} in all",

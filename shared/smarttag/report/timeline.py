@@ -10,7 +10,7 @@ from shared.smarttag.model import Analysis, Concept, Person, Range, Seen, Segmen
 from shared.smarttag.ranges import length, union
 from shared.smarttag.report import geometry, times
 from shared.smarttag.report.bounds import Capped, Limits, cap, fair, visible
-from shared.smarttag.report.entries import Entry, categories, times_seen
+from shared.smarttag.report.entries import Entry, categories
 from shared.smarttag.report.labels import ALERTS, CATEGORIES, CONCEPT_ROWS, CONCEPTS, FACES, KNOWN, SHOTS, TAGS, Label
 
 _SHORT = 40  # characters of a value where a label is usual
@@ -108,7 +108,7 @@ def _bands(found: Sequence[Entry], span_ms: int, limits: Limits) -> Iterable[Ban
     most[False] = fair(lengths[False], max(0, limits.ranges - sum(min(n, most[True]) for n in lengths[True])))
     for label, total, group in chosen:
         rows = tuple(_row(entry, span_ms, limits, most[entry.urgent]) for entry in group.items)
-        beyond = sum(times_seen(entry.seen) for entry in found if _label(entry) is label) - sum(r.count for r in rows)
+        beyond = sum(entry.seen.times for entry in found if _label(entry) is label) - sum(r.count for r in rows)
         yield Band(label, total, Capped(rows, group.rest), beyond)
 
 
@@ -154,6 +154,8 @@ def _speech(segments: Sequence[Segment], span_ms: int, most: int) -> Row | None:
 def _row(entry: Entry, span_ms: int, limits: Limits, most: int) -> Row:
     seen = entry.seen
     name, group, badges = _identity(seen)
+    if entry.alike > 1:  # MPS did not hold them to be one
+        badges = [Label(f"同名 {entry.alike} 张", f"{entry.alike} faces so named")]
     frame = seen.bestFrame if isinstance(seen, Person) else None
     urgent = tuple(Badge(CATEGORIES[ALERTS[kind]], alert=True) for kind in entry.alerts)
     return Row(
@@ -164,8 +166,8 @@ def _row(entry: Entry, span_ms: int, limits: Limits, most: int) -> Row:
         style="alert" if entry.urgent else _style(seen),
         path=geometry.path(seen.appearances, span_ms),
         seenMs=seen.seenMs,
-        share="" if seen.ratio is None or seen.ratio > 1 else f"{seen.ratio:.1%}",  # of merged rows that overlap
-        count=times_seen(seen),
+        share="" if entry.share is None or entry.share > 1 else f"{entry.share:.1%}",  # ratios of rows that overlap
+        count=seen.times,
         score=seen.bestScore,
         facts=tuple((label, visible(value, limits.text)) for label, value in _facts(seen, name, limits)),
         ranges=_ranges(seen.appearances, most),
