@@ -1,4 +1,4 @@
-"""Captions before judges that are not ours: webvtt-parser, srt, pysrt and pysubs2 read them, Chromium shows them."""
+"""Captions before judges that are not ours: webvtt-parser, vtt.js, srt, pysrt, pysubs2 read, Chromium shows them."""
 
 from __future__ import annotations
 
@@ -86,6 +86,7 @@ def test_all_judges_read_the_same_texts_and_times() -> None:
     verdicts = judged([vtt(spoken).decode() for spoken in TRANSCRIPTS])
     assert [verdict["errors"] for verdict in verdicts] == [[]] * len(TRANSCRIPTS)
     for verdict, spoken in zip(verdicts, TRANSCRIPTS, strict=True):
+        assert verdict["vttJs"] == verdict["cues"]
         body = subrip(spoken).decode()
         expected = [(cue["startMs"], cue["endMs"], as_subrip(cue["text"])) for cue in verdict["cues"]]
         assert [(ms(cue.start), ms(cue.end), cue.content) for cue in srt.parse(body)] == expected
@@ -103,7 +104,7 @@ def test_all_judges_read_the_same_texts_and_times() -> None:
 def test_webvtt_parser_accepts_overlaps_reversed_ends_and_no_speech() -> None:
     odd = (Segment(500, 400, "b"), Segment(0, 9000, "a"), Segment(500, 700, "c"), Segment(700, 700, "d"))
     empty, full = judged([vtt(()).decode(), vtt(odd).decode()])
-    assert empty == {"errors": [], "cues": []}
+    assert empty == {"errors": [], "cues": [], "vttJs": []}
     assert full["errors"] == []
     cues = sorted(full["cues"], key=lambda cue: int(cue["id"]))
     assert [(cue["startMs"], cue["endMs"], cue["text"]) for cue in cues] == [

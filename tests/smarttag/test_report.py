@@ -343,7 +343,7 @@ def test_a_share_is_that_of_the_time_beside_it_in_the_length_above() -> None:
 
 def test_faces_of_one_name_are_said_to_be_several() -> None:
     page = render(analyse(jobs()["rich"].response, "job")).decode()
-    assert page.count("同名 2 张") == page.count("2 faces so named") == 2
+    assert page.count("同名 2 张") == page.count("2 so named") == 2
     assert "同名" not in render(analyse(jobs()["documented"].response, "job")).decode()
 
 

@@ -264,7 +264,9 @@ TOUCHING = """() => [...document.querySelectorAll('.row summary')].filter(summar
     }).filter(box => box.width);
     return boxes.some((box, i) => i && box.left < boxes[i - 1].right + 4);
 }).map(summary => summary.innerText)"""
-TOPS = "() => [...new Set([...document.querySelectorAll('.figures dd')].map(e => e.getBoundingClientRect().top))].length"
+TOPS = (
+    "() => [...new Set([...document.querySelectorAll('.figures dd')].map(e => e.getBoundingClientRect().top))].length"
+)
 
 
 @pytest.mark.parametrize("name", ["rich", "three-hours"])
@@ -328,8 +330,9 @@ def test_forced_colours_leave_the_bars(chromium: Browser, reports: Reports) -> N
         seen.page.screenshot(path=SCREENSHOTS / "report-rich-1280-forced.png")
 
 
-SHOWN = """() => [...document.querySelectorAll('tr:not(.speech) .panel, .fold > ol, .fold > ul, .warnings details > ul')]
-    .map(e => e.checkVisibility({contentVisibilityAuto: true}) && e.offsetHeight > 0)"""
+SHOWN = """() => [...document.querySelectorAll(
+    'tr:not(.speech) .panel, .fold > ol, .fold > ul, .warnings details > ul',
+).map(e => e.checkVisibility({contentVisibilityAuto: true}) && e.offsetHeight > 0)"""
 
 
 @pytest.mark.parametrize("name", ["documented", "three-hours", "wordy"])

@@ -28,14 +28,16 @@ RUN = """axe.run({resultTypes: ["violations"]})
 
 @pytest.mark.needs("java", "node")
 def test_html_and_css_are_valid(reports: Reports) -> None:
-    """Not a finding, but for names that are not in Unicode's normal form: those are shown as they came."""
+    """Not a finding."""
     checker = str(PACKAGES / "vnu-jar" / "build" / "dist" / "vnu.jar")
     files = [str(file) for _, file in reports.values()]
     command = ["java", "-Xss4m", "-XX:TieredStopAtLevel=1", "-jar", checker, "--stdout", "--format", "json", *files]
     run = subprocess.run(command, capture_output=True, check=False, timeout=300)
     messages = json.loads(run.stdout)["messages"]
     found = [f"{Path(m['url']).name}:{m.get('lastLine')} {m['message']}" for m in messages]
-    assert [line for line in found if "Unicode Normalization Form C" not in line] == []
+    # The names of this one are not in Unicode's normal form; what the vendor named is shown as it came.
+    as_they_came = [line for line in found if line.startswith("hostile.html:") and "Normalization Form C" in line]
+    assert [line for line in found if line not in as_they_came] == []
 
 
 @pytest.mark.needs("chromium", "node")

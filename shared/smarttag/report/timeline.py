@@ -155,7 +155,7 @@ def _row(entry: Entry, span_ms: int, limits: Limits, most: int) -> Row:
     seen = entry.seen
     name, group, badges = _identity(seen)
     if entry.alike > 1:  # MPS did not hold them to be one
-        badges = [Label(f"同名 {entry.alike} 张", f"{entry.alike} faces so named")]
+        badges = [Label(f"同名 {entry.alike} 张", f"{entry.alike} so named")]
     frame = seen.bestFrame if isinstance(seen, Person) else None
     urgent = tuple(Badge(CATEGORIES[ALERTS[kind]], alert=True) for kind in entry.alerts)
     return Row(
