@@ -33,6 +33,7 @@ _SHAPES = re.compile(
     r"wh(?:sec|sk)_[A-Za-z0-9+/=_-]+"  # webhook secrets
     r"|\b(?:LTAI|STS\.)[A-Za-z0-9]{8,}"  # AccessKey IDs
     r"|\blnk_[A-Za-z0-9_-]+\.[0-9]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"  # tokens of links
+    r"|\bses_[0-9]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"  # sessions
     r"|(?i:(?<=bearer ))[^\s&'\"]+"
 )
 _NAMED = re.compile(  # what follows one of these names, as in a header, a query or the repr of either

@@ -43,7 +43,7 @@ class TokenAuth:
         match = _BEARER.fullmatch(authorization or "")
         if match is None:
             raise Problem(UNAUTHORIZED, headers={"WWW-Authenticate": _CHALLENGE})
-        token = self._find(match[1])
+        token = self.find(match[1])
         if token is None:
             invalid = {"WWW-Authenticate": f'{_CHALLENGE}, error="invalid_token"'}
             raise Problem(UNAUTHORIZED, "This token is not known; ask for a new one.", invalid)
@@ -54,13 +54,16 @@ class TokenAuth:
 
     def pusher(self, secret: str) -> str:
         """Return the name of the push token in a path, which ``trigger`` needs too; raise ``Problem`` 403."""
-        token = self._find(secret)
+        token = self.find(secret)
         if token is None or token.scope != "push":
             raise Problem(FORBIDDEN, "The path must end in a token of scope push.")
         return token.name
 
-    def _find(self, secret: str) -> ApiToken | None:
-        """Compare with every token, always all of them, in constant time: how long it takes tells nothing."""
+    def find(self, secret: str) -> ApiToken | None:
+        """Return the token that this is, if it is one.
+
+        Compare with every token, always all of them, in constant time: how long it takes tells nothing.
+        """
         digest = hash_of(secret)
         found = None
         for token in self._tokens:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.links import LONGEST, SHORTEST, Links, signatures
-from shared.settings import LinkKey, Settings
+from shared.links import LONGEST, SESSION_SECONDS, SHORTEST, Links, Sessions, signatures
+from shared.settings import ApiToken, LinkKey, Settings
 
 NOW = 1_795_000_000
 NEW, OLD = LinkKey("new", b"n" * 32), LinkKey("old", b"o" * 32)
@@ -79,3 +79,65 @@ def test_without_address_or_keys_there_are_no_links(missing: str) -> None:
     env = {"OUTPUT_URL": "file:///out", "PUBLIC_URL": "https://videos.example.com", "LINK_KEYS": f"new:{secret}"}
     assert Links.of(Settings.from_env({**env, "LINK_DAYS": "30"})) == Links(env["PUBLIC_URL"], (NEW,), 30)
     assert Links.of(Settings.from_env({**env, missing: ""})) is None
+
+
+EDITOR, OTHER = ApiToken("editor.v2", "read", "a" * 64), ApiToken("other", "write", "b" * 64)
+SESSIONS = Sessions((NEW, OLD), (OTHER, EDITOR), lambda: float(NOW))
+
+
+def test_a_session_stands_for_its_token_until_it_ends() -> None:
+    session = SESSIONS.make(EDITOR)
+    assert SESSIONS.token(session) == EDITOR
+    assert replace(SESSIONS, keys=(OLD, NEW)).token(session) == EDITOR, "all verify"
+    assert replace(SESSIONS, keys=(OLD,)).token(session) is None
+    assert replace(SESSIONS, clock=lambda: NOW + SESSION_SECONDS - 0.001).token(session) == EDITOR
+    assert replace(SESSIONS, clock=lambda: float(NOW + SESSION_SECONDS)).token(session) is None
+    assert replace(SESSIONS, clock=lambda: float(NOW - 7200)).token(session) is None, "it was not made here"
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        (),
+        (OTHER,),
+        (replace(EDITOR, sha256="c" * 64),),
+        (replace(OTHER, name="editor.v2"),),
+        (replace(EDITOR, name="editor"),),
+        (replace(EDITOR, scope="push"),),
+    ],
+    ids=["none is left", "it was withdrawn", "replaced", "its name is another's", "renamed", "of no use to people"],
+)
+def test_a_session_ends_with_its_token(tokens: tuple[ApiToken, ...]) -> None:
+    assert replace(SESSIONS, tokens=tokens).token(SESSIONS.make(EDITOR)) is None
+
+
+def test_a_session_may_do_what_its_token_may_do_now() -> None:
+    grown = replace(EDITOR, scope="write")
+    assert replace(SESSIONS, tokens=(grown, EDITOR)).token(SESSIONS.make(EDITOR)) == grown
+
+
+@given(st.data())
+def test_no_session_with_another_sign_in_it_is_one(data: st.DataObject) -> None:
+    session = SESSIONS.make(EDITOR)
+    at = data.draw(st.integers(0, len(session) - 1))
+    other = data.draw(st.sampled_from(SIGNS + ".~%é\n").filter(lambda sign: sign != session[at]))
+    assert SESSIONS.token(session[:at] + other + session[at + 1 :]) is None
+    assert SESSIONS.token(session[:at]) is SESSIONS.token(session + other) is None
+
+
+def test_neither_passes_for_the_other() -> None:
+    head = f"ses_{NOW + 60}.new"
+    for purpose in ("", "smarttag-relay link\n", f"smarttag-relay link\n{head}"):
+        digest = hmac.digest(NEW.secret, f"{purpose}{head}.editor.v2.{'a' * 64}".encode(), hashlib.sha256)
+        signature = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+        assert SESSIONS.token(f"{head}.{signature}.editor.v2") is None
+    assert SESSIONS.token(token_of(LINKS.make("job1").url)) is None
+    assert LINKS.job(SESSIONS.make(EDITOR)) is None
+
+
+def test_without_keys_or_tokens_of_ours_there_are_no_sessions() -> None:
+    secret = base64.b64encode(NEW.secret).decode()
+    env = {"OUTPUT_URL": "file:///out", "LINK_KEYS": f"new:{secret}", "API_TOKENS": f"other:write:{'b' * 64}"}
+    assert Sessions.of(Settings.from_env(env)) == Sessions((NEW,), (OTHER,))
+    assert Sessions.of(Settings.from_env(env | {"LINK_KEYS": ""})) is None
+    assert Sessions.of(Settings.from_env(env | {"API_AUTH": "trigger"})) is None
