@@ -13,7 +13,7 @@ from shared.http import fc_adapter, problems
 from shared.http.app import App, request_id
 from shared.http.routes import Dependencies
 from shared.http.tokens import TokenAuth
-from shared.links import Links
+from shared.links import Links, Sessions
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -26,7 +26,16 @@ def build(env: Mapping[str, str]) -> App:
     settings = Settings.from_env(env)
     logs.set_up(settings.log_level)
     token_auth = TokenAuth(settings.api_tokens, settings.api_auth)
-    return App(Dependencies(lambda context: wiring.relay(env, context), token_auth, links=Links.of(settings)))
+    links, sessions = Links.of(settings), Sessions.of(settings)
+    return App(
+        Dependencies(
+            lambda context: wiring.relay(env, context),
+            token_auth,
+            links=links,
+            sessions=sessions,
+            media_url=settings.media_url,
+        )
+    )
 
 
 @functools.cache

@@ -29,6 +29,7 @@ _REGION = "[a-z0-9-]{2,40}"
 _OSS_ENDPOINT = re.compile(r"https?://oss-(?P<region>[a-z]{2}-[a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com(?::[0-9]+)?")
 _LOOPBACK = r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]"
 _INTERNAL = rf"{_LOOPBACK}|.*-internal\.aliyuncs\.com"
+_MEDIA_URL = rf"(?:(?:https://|http://(?:{_LOOPBACK})[:/])(?:[!#-&(-;=?-\[\]_a-z~]|\{{(?:jobId|userData|seconds)\}})+)?"
 _LOCATION = re.compile(r"oss://(?P<bucket>[a-z0-9][a-z0-9-]{1,61}[a-z0-9])(?P<key>/[^?#]*)?|file://(?P<file>/[^?#]*)")
 
 
@@ -94,6 +95,7 @@ class Settings:
     public_url: str  # empty: no links
     link_keys: tuple[LinkKey, ...]  # the first signs, all verify
     link_days: int
+    media_url: str  # with {jobId}, {userData}, {seconds}; empty: times are no links
     max_result_bytes: int
     log_level: str
 
@@ -163,6 +165,9 @@ class _Reader:
             public_url=self._public_url(trigger_auth),
             link_keys=self._link_keys(),
             link_days=int(self._matching("LINK_DAYS", "[1-9]|[1-8][0-9]|90", "14", "no number of days from 1 to 90")),
+            media_url=self._matching(
+                "MEDIA_URL", _MEDIA_URL, "", "no https:// URL with {jobId}, {userData} and {seconds} as its variables"
+            ),
             max_result_bytes=int(
                 self._matching("MAX_RESULT_BYTES", "[1-9][0-9]{0,12}", "134217728", "no positive whole number of bytes")
             ),

@@ -16,26 +16,31 @@ from uuid import uuid4
 from shared import logs
 from shared.credentials import Credentials
 from shared.errors import BadInput, BadSettings, ObjectNotFound, SubscribersBroken
-from shared.jobs import artifact_key
+from shared.jobs import RESPONSE, artifact_key
 from shared.links import Links
 from shared.outbox.dead_letters import DeadLetters
 from shared.outbox.outbox import Outbox
+from shared.outbox.records import iso
 from shared.outbox.task import FIRST, TaskKind, redelivery_id
 from shared.outbox.worker import Handlers, Worker
+from shared.publishing import sweeps
 from shared.publishing.handler import REBUILT, REFRESH, PublishHandler
 from shared.publishing.publisher import Deferred, Publisher
 from shared.publishing.reports import Report, Word
 from shared.publishing.revisions import unannounced
 from shared.settings import HandOff, Location, Settings
 from shared.storage.retrying import RetryingStore
-from shared.triggers import Publish, Sweep, parse
+from shared.triggers import Poison, Publish, Sweep, parse
 
 if TYPE_CHECKING:
+    from shared.catalogue.filters import Filters
+    from shared.catalogue.search import Page
     from shared.invoker import Invoker
     from shared.mps.client import MpsClient
     from shared.outbox.outcome import State
     from shared.outbox.records import Record
     from shared.outbox.task import Task
+    from shared.publishing.sweeps import LastSweep
     from shared.smarttag.model import Summary
     from shared.storage import ObjectStore
     from shared.webhooks.address_guard import AddressGuard
@@ -43,6 +48,7 @@ if TYPE_CHECKING:
     from shared.webhooks.operations import Condition
     from shared.webhooks.operator_events import OperatorEvents
     from shared.webhooks.sender import Attempt, Sender
+    from shared.webhooks.standing import Standing
     from shared.webhooks.subscriber_cache import SubscriberCache
     from shared.webhooks.subscribers import Subscribers
 
@@ -122,6 +128,11 @@ class Relay:
         """Return one artifact; ``ObjectNotFound`` if the job left none of that name."""
         return self.store.get(artifact_key(job_id, name))
 
+    def arrived(self, job_id: str) -> str | None:
+        """Return when the answer of MPS was stored; None if none was."""
+        found = self.store.head(artifact_key(job_id, RESPONSE))
+        return None if found is None else iso(int((time.time() - found.age) * 1000))
+
     def live(self, job_id: str) -> Summary:
         """Ask MPS now; nothing is stored."""
         from shared.smarttag import summarise
@@ -145,7 +156,37 @@ class Relay:
         """Return how every subscriber is doing."""
         from shared.webhooks import operations
 
-        return operations.conditions(self.store, self.subscribers(), self.outbox.listed(), self.dead_letters)
+        return operations.conditions(self.store, self.subscribers(), self.outbox.listed(), self.dead_letters.names())
+
+    def standing(self) -> Standing:
+        """Return how things stand, for an operator."""
+        from shared.webhooks.standing import standing
+
+        return standing(self.outbox, self.dead_letters, self.subscribers if self.settings.subscribers else None)
+
+    def last_sweep(self) -> LastSweep | None:
+        """Return the last sweep that did something."""
+        return sweeps.last(self.store)
+
+    def replay(self, name: str) -> None:
+        """Enqueue what a dead letter is about again; see ``DeadLetters.replay``."""
+        self.dead_letters.replay(name, self._notify_again)
+
+    def _notify_again(self, raw: bytes) -> None:
+        """Read a message that nobody understood anew; enqueue the jobs it is about."""
+        messages = parse(raw)
+        for message in messages:
+            if isinstance(message, Poison):
+                raise BadInput(f"the message is still not understood ({message.reason}); correct its sender")
+        for message in messages:
+            if (task := self.publisher.task_for(message, "replay")) is not None:
+                self.outbox.enqueue(task)
+
+    def jobs(self, filters: Filters, cursor: str, limit: int) -> Page:
+        """Return a page of the catalogue."""
+        from shared.catalogue.catalogue import Catalogue
+
+        return Catalogue(self.store).search(filters, cursor, limit)
 
     def test_subscriber(self, subscriber_id: str) -> Attempt:
         """Send one subscriber a ``smarttag.test`` event now; nothing of it is kept."""

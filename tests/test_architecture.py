@@ -13,7 +13,9 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 ANSWERS = re.findall(r"^\| ([^|]+) \| `([^`]+)` \| `([^`]+)` \|$", PAGE, re.MULTILINE)
 TOGETHER = {  # what the picture shows as one
-    **dict.fromkeys(("jobs", "links", "settings", "credentials", "metrics", "logs", "errors", "shared"), "ground"),
+    **dict.fromkeys(
+        ("jobs", "links", "templates", "settings", "credentials", "metrics", "logs", "errors", "shared"), "ground"
+    ),
     **dict.fromkeys(("retrying", "refusals"), "service_calls"),
 }
 

@@ -9,9 +9,8 @@ import typer
 from rich.table import Column
 
 from local.cli.printing import say, say_json, say_table
-from shared.errors import BadInput, PermanentError
+from shared.errors import PermanentError
 from shared.outbox.dead_letters import DeadLetters
-from shared.triggers import Poison, parse
 from shared.wiring import relay
 
 app = typer.Typer(help="Deliveries, jobs and messages that were given up.", no_args_is_help=True)
@@ -80,12 +79,12 @@ def replay(
     """Enqueue dead letters again: the next sweep sends them, with the same id and body as before."""
     if every == bool(names):
         raise typer.BadParameter("name dead letters, or say --all")
-    dead = _dead()
-    chosen = list(dead.names()) if every else names or []
+    at_hand = relay(os.environ)
+    chosen = list(at_hand.dead_letters.names()) if every else names or []
     failed: dict[str, PermanentError] = {}  # one that cannot be replayed must not keep back those after it
     for name in chosen:
         try:
-            dead.replay(name, _again)
+            at_hand.replay(name)
         except PermanentError as error:
             failed[name] = error
             continue
@@ -97,18 +96,6 @@ def replay(
         say(f"smarttag: {name}: {reason}", error=True)
     if failed:
         raise typer.Exit(1)
-
-
-def _again(raw: bytes) -> None:
-    """Read a message anew; enqueue the jobs it is about."""
-    messages = parse(raw)
-    for message in messages:
-        if isinstance(message, Poison):
-            raise BadInput(f"the message is still not understood ({message.reason}); correct its sender")
-    at_hand = relay(os.environ)
-    for message in messages:
-        if (task := at_hand.publisher.task_for(message, "replay")) is not None:
-            at_hand.outbox.enqueue(task)
 
 
 def _dead() -> DeadLetters:

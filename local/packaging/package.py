@@ -16,7 +16,9 @@ import zipfile
 from pathlib import Path
 
 from local.packaging import sbom
+from shared.http.pages import frame
 from shared.smarttag import report
+from shared.templates import compile_in
 
 ROOT = Path(__file__).parents[2]
 RUNTIMES = ("3.10", "3.12")  # those of Function Compute that can run this
@@ -26,6 +28,8 @@ SOURCE_ONLY = ("aliyun-fc2", "aliyun-python-sdk-core")  # published without whee
 BUILD_TOOL = "setuptools==80.9.0"  # builds those two; another version writes other metadata
 # manylinux2014 (glibc 2.17) first: a wheel for glibc 2.28 sits exactly on the limit of python3.10's Debian 10.
 PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_28_x86_64")
+# Where templates lie, and what they are rendered with.
+TEMPLATES = {"shared/smarttag/report": report.FILTERS, "shared/http/pages": frame.FILTERS}
 # What no function imports. Tests play every recorded job without it.
 LEFT_OUT = (
     "pycparser",  # cffi wants it to read C, which happened when cryptography was built
@@ -74,7 +78,8 @@ def build(output: Path, python: str = RUNTIME) -> Path:
     for room in OURS:
         shutil.copytree(ROOT / room, package / room, ignore=shutil.ignore_patterns("__pycache__"))
     _strip(package)
-    report.precompile(package)
+    for room, filters in TEMPLATES.items():
+        compile_in(package / room, filters)
     _compile(package, python)
     (output / f"{NAME}.cdx.json").write_bytes(bill)
     return _zip(package, output / f"{NAME}.zip")

@@ -14,7 +14,7 @@ from werkzeug.routing import BaseConverter, Map, MapAdapter, Rule
 from werkzeug.wrappers import Request, Response
 
 from shared.credentials import end_if_stranded
-from shared.http import problems
+from shared.http import pages, problems
 from shared.http.problems import Problem
 from shared.http.represent import check_accept
 from shared.http.routes import ROUTES, Dependencies, RequestContext, Route
@@ -42,7 +42,9 @@ class App:
 
     def __init__(self, dependencies: Dependencies) -> None:
         self._dependencies = dependencies
-        rules = [Rule(_pattern(route.path), methods=[route.method], endpoint=route) for route in ROUTES]
+        rules = [
+            Rule(_pattern(route.path), methods=[route.method], endpoint=route) for route in (*ROUTES, *pages.PAGES)
+        ]
         self._map = Map(rules, converters={"part": _Part}, merge_slashes=False, redirect_defaults=False)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -62,9 +64,10 @@ class App:
         try:
             response = self._run(request, name, line)
         except RequestEntityTooLarge:
-            response = _refuse(Problem(problems.TOO_LARGE), name)
+            response = _refuse(request, Problem(problems.TOO_LARGE), name, line)
         except ClientDisconnected:
-            response = _refuse(Problem(problems.MALFORMED, "The request ended before its body was complete."), name)
+            cut = Problem(problems.MALFORMED, "The request ended before its body was complete.")
+            response = _refuse(request, cut, name, line)
         except Exception as error:  # noqa: BLE001 - the last resort: a caller is always answered
             problem_type = problems.type_of(error)
             if not isinstance(error, Problem):
@@ -74,10 +77,10 @@ class App:
                 log_error("http.failed", error, level=problems.level_of(error), **trace)
             end_if_stranded(error, request.environ.get("fc.context"))
             line["problem"] = problem_type.slug
-            response = _refuse(error, name)
+            response = _refuse(request, error, name, line)
         response.headers["X-Request-Id"] = name
         response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers.setdefault("Referrer-Policy", "no-referrer")
         return response
 
     def _run(self, request: Request, name: str, line: dict[str, Any]) -> Response:
@@ -89,17 +92,20 @@ class App:
             return response
         route, args = _match(urls, request.method)
         line |= {"route": route.path} | {key: text[:80] for key, text in args.items() if key != "token"}
-        token_auth = self._dependencies.token_auth
+        token_auth, token = self._dependencies.token_auth, None
         if route.scope == "push":
             line["caller"] = token_auth.pusher(args["token"])
         elif route.scope == "link":
             args = {**args, "jobId": self._dependencies.linked_job(args["token"])}
             line |= {"caller": "link", "jobId": args["jobId"]}
+        elif route.scope == pages.SESSION:
+            token = pages.signed_in(self._dependencies.sessions, request)
+            line["caller"] = "" if token is None else token.name
         elif route.scope is not None:
             line["caller"] = token_auth.caller(request.headers.get("Authorization"), route.scope)
             if route.method == "POST":  # pushers do not negotiate, and readers are asked about what is found
                 check_accept(request)
-        return route.run(RequestContext(self._dependencies, request, name, args, line.get("caller", "")))
+        return route.run(RequestContext(self._dependencies, request, name, args, line.get("caller", ""), token))
 
 
 def request_id(environ: Mapping[str, Any]) -> str:
@@ -141,6 +147,11 @@ def _allow(urls: MapAdapter) -> str:
     return ", ".join(sorted({*urls.allowed_methods(), "OPTIONS"}))
 
 
-def _refuse(error: BaseException, name: str) -> Response:
+def _refuse(request: Request, error: BaseException, name: str, line: Mapping[str, Any]) -> Response:
+    wants_page = "Accept" not in request.headers or request.accept_mimetypes.quality("text/html")
+    if line.get("route") in pages.PATHS and wants_page:
+        from shared.http.pages.frame import refusal
+
+        return refusal(request, error, name)
     status, body, headers = problems.answer(error, name)
     return Response(body, status, headers)

@@ -35,7 +35,7 @@ def answer(
     response = Response(body, status, content_type=content_type, headers={"Cache-Control": cache, **(headers or {})})
     response.vary.add("Accept-Encoding")
     packed = _wants_gzip(request, body)
-    if cache != NO_STORE:
+    if NO_STORE not in cache:
         response.set_etag(hashlib.sha256(body).hexdigest() + ("-gzip" if packed else ""))
         ranged = not packed and request.method == "GET" and request.headers.get("Range", "bytes=").startswith("bytes=")
         try:

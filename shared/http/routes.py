@@ -22,16 +22,17 @@ from shared.http.represent import REVALIDATE, answer
 from shared.http.service import Service
 from shared.http.tokens import TokenAuth
 from shared.jobs import ARTIFACTS, JOB_ID_RULE, MANIFEST, REPORT, RESPONSE, SUMMARY, JobStatus, is_job_id
-from shared.links import LONGEST, SHORTEST, Links
+from shared.links import LONGEST, SHORTEST, Links, Sessions
 from shared.logs import log_error
 from shared.outbox.partitions import side_by_side
 from shared.outbox.records import iso
 from shared.publishing.reports import Word
+from shared.settings import ApiToken
 
 POLL_SECONDS = 15
 MAX_JOBS = 1000
 IMMUTABLE = "private, max-age=86400, immutable"
-_SUBSCRIBER = re.compile(r"[A-Za-z0-9_-]{1,64}")
+SUBSCRIBER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PATH_SAFE = "/:@!$&'()*+,;=-._~"
 _JSON = "application/json"
 
@@ -55,6 +56,8 @@ class Dependencies:
     token_auth: TokenAuth
     push: PushVerifier = field(default_factory=PushVerifier)
     links: Links | None = None
+    sessions: Sessions | None = None  # without them there are no pages
+    media_url: str = ""  # MEDIA_URL
 
     def linked_job(self, token: str) -> str:
         """Return the job that the token in a path opens; ``Problem`` 404."""
@@ -73,6 +76,7 @@ class RequestContext:
     request_id: str
     args: Mapping[str, str]
     caller: str
+    token: ApiToken | None = None  # that the session of a page was begun with
 
     @cached_property
     def service(self) -> Service:
@@ -150,9 +154,7 @@ def get_job(context: RequestContext) -> Response:
 def get_artifact(context: RequestContext) -> Response:
     """Answer one artifact with the headers its kind asks for."""
     name = context.args["artifact"]
-    if name not in ARTIFACTS:
-        raise Problem(problems.NO_ROUTE, f"The artifact must be one of {', '.join(ARTIFACTS)}.")
-    return _artifact(context, name, IMMUTABLE if ARTIFACTS[name].immutable else REVALIDATE)
+    return artifact(context, name, IMMUTABLE if name in ARTIFACTS and ARTIFACTS[name].immutable else REVALIDATE)
 
 
 def get_linked(context: RequestContext) -> Response:
@@ -163,10 +165,13 @@ def get_linked(context: RequestContext) -> Response:
         raise Problem(problems.NO_LINK, detail)
     if name not in ARTIFACTS:
         raise Problem(problems.NO_LINK)
-    return _artifact(context, name, REVALIDATE)
+    return artifact(context, name, REVALIDATE)
 
 
-def _artifact(context: RequestContext, name: str, cache: str) -> Response:
+def artifact(context: RequestContext, name: str, cache: str) -> Response:
+    """Answer an artifact of the job in the path; ``Problem`` 404 if there is none of that name."""
+    if name not in ARTIFACTS:
+        raise Problem(problems.NO_ROUTE, f"The artifact must be one of {', '.join(ARTIFACTS)}.")
     job_id, policy = context.job_id, ARTIFACTS[name]
     body = context.service.stored(job_id, name)
     disposition = f'{"inline" if policy.inline else "attachment"}; filename="{job_id}-{name}"'
@@ -229,7 +234,7 @@ def make_link(context: RequestContext) -> Response:
 def redeliver_one(context: RequestContext) -> Response:
     """Send to one subscriber again."""
     job_id, subscriber_id = context.job_id, context.args["subscriberId"]
-    if not _SUBSCRIBER.fullmatch(subscriber_id):
+    if not SUBSCRIBER.fullmatch(subscriber_id):
         raise Problem(MALFORMED, "A subscriber ID must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -.")
     try:
         return context.json(context.service.redeliver(job_id, subscriber_id, request_id=context.redelivery_id))
@@ -255,7 +260,7 @@ def notify(context: RequestContext) -> Response:
 class Route(NamedTuple):
     """One method on one path, written as in ``openapi.json``.
 
-    Scope None needs no token; push and link have theirs in the path.
+    Scope None needs no token; push and link have theirs in the path; session is for pages, which look themselves.
     """
 
     method: str

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from shared.catalogue.filters import Filters
+    from shared.catalogue.search import Page
+    from shared.publishing.sweeps import LastSweep
     from shared.smarttag.model import Summary
+    from shared.webhooks.standing import Standing
 
 
 class Service(Protocol):
@@ -27,6 +31,10 @@ class Service(Protocol):
         """Return one artifact; ``ObjectNotFound`` if the job left none of that name."""
         ...
 
+    def arrived(self, job_id: str) -> str | None:
+        """Return when the answer of MPS was stored (ISO 8601); None if none was."""
+        ...
+
     def live(self, job_id: str) -> Summary:
         """Ask MPS now; nothing is stored."""
         ...
@@ -37,6 +45,22 @@ class Service(Protocol):
 
     def redeliver(self, job_id: str, subscriber_id: str, *, request_id: str) -> dict[str, Any]:
         """Send to one subscriber again; ``ObjectNotFound`` if that subscriber was never told of the job."""
+        ...
+
+    def jobs(self, filters: Filters, cursor: str, limit: int) -> Page:
+        """Return a page of the catalogue, newest first; ``BadInput`` for a cursor that is none of ours."""
+        ...
+
+    def standing(self) -> Standing:
+        """Return how things stand, for an operator."""
+        ...
+
+    def last_sweep(self) -> LastSweep | None:
+        """Return when a sweep last did something, and what."""
+        ...
+
+    def replay(self, name: str) -> None:
+        """Enqueue what a dead letter is about again; ``PermanentError`` if that cannot be."""
         ...
 
     def accept(self, message: bytes) -> list[dict[str, Any]]:

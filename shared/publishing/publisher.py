@@ -12,8 +12,10 @@ from shared.jobs import JobStatus
 from shared.logs import log, log_error
 from shared.outbox.dead_letters import DeadLetters
 from shared.outbox.outcome import State
+from shared.outbox.records import iso
 from shared.outbox.task import FIRST, Task, TaskKind, redelivery_id
 from shared.outbox.worker import NotEnqueued, Result, Worker
+from shared.publishing import sweeps
 from shared.publishing.handler import REFRESH
 from shared.publishing.reports import Report, Word, delivery_result, idle_word, publication, report_of, word_for
 from shared.triggers import JobChanged, Message, Poison, Publish, Sweep
@@ -68,7 +70,7 @@ class Publisher:
         except NotEnqueued as error:
             results, errors = error.results, errors | dict(error.failures)
         if any(isinstance(message, Sweep) for message, _ in read):
-            log("outbox.swept", **self.worker.sweep(seconds))
+            self._sweep(seconds)
         reports = [
             report_of(message, task, results, errors.get(task or message))
             for message, task in read
@@ -152,6 +154,12 @@ class Publisher:
             return self.worker.run_now([task], seconds, expedite=[task])
         except NotEnqueued as error:
             raise error.failures[0][1] from error
+
+    def _sweep(self, seconds: float) -> None:
+        began = iso(int(self.clock() * 1000))
+        counts = self.worker.sweep(seconds)
+        log("outbox.swept", **counts)
+        sweeps.keep(self.worker.outbox.store, sweeps.LastSweep(began, counts))
 
     def _keep(self, poison: Poison) -> RelayError | None:
         """Keep a message that nobody understands; return why it could not be kept."""

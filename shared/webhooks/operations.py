@@ -50,12 +50,15 @@ class Condition:
 
 
 def conditions(
-    store: ObjectStore, subscribers: Subscribers, waiting: Iterable[Task], dead: DeadLetters
+    store: ObjectStore, subscribers: Subscribers, waiting: Iterable[Task], dead: Iterable[str]
 ) -> list[Condition]:
-    """Return how every subscriber of the file is doing, by id; reads an object for each that is troubled."""
+    """Return how every subscriber of the file is doing, by id; reads an object for each that is troubled.
+
+    ``waiting`` and ``dead`` are the tasks and the names of dead letters that are counted.
+    """
     keys = set(store.list(HEALTH))
     tasks = Counter(task.subscriber for task in waiting)
-    letters = Counter(dead.subscriber_of(name) for name in dead.names())
+    letters = Counter(map(DeadLetters.subscriber_of, dead))
 
     return [
         replace(_condition(store, each, keys), waiting=tasks[name], dead=letters[name])

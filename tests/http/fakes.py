@@ -6,22 +6,28 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
 import waitress.server
 
+from local import recorded
+from shared.catalogue.filters import Filters
+from shared.catalogue.row import Row, make_row
+from shared.catalogue.search import Page
 from shared.errors import JobNotFound, ObjectNotFound, Unavailable
 from shared.http.app import App
 from shared.http.push import PushVerifier
 from shared.http.routes import Dependencies
 from shared.http.tokens import TokenAuth, hash_of
 from shared.jobs import ARTIFACTS
-from shared.links import Links
+from shared.links import Links, Sessions
+from shared.publishing.sweeps import LastSweep
 from shared.settings import ApiToken, LinkKey
 from shared.smarttag import summarise
 from shared.smarttag.model import Summary
+from shared.webhooks.standing import Standing
 
 DONE = "88c6ca184c0e47098a5b665e2a126797"
 RUNNING = "0123456789abcdef0123456789abcdef"
@@ -34,6 +40,14 @@ TOKENS = (
 )
 NOW = 1_795_000_000  # seconds since 1970: when the links of the tests are made and opened
 LINKS = Links("https://videos.example.com", (LinkKey("k1", b"key-of-the-tests" * 2),), 14, lambda: float(NOW))
+SESSIONS = Sessions(LINKS.keys, TOKENS, LINKS.clock)
+DELIVERED = {"event": "smarttag.job.succeeded", "webhookId": "msg_1", "subscriber": "cms", "redeliveryId": None} | {
+    "state": "delivered",
+    "attempts": [],
+    "enqueuedAt": None,
+    "nextTry": None,
+}
+RICH = summarise(recorded.jobs()["rich"].response, DONE).to_json()
 LINK_TOKEN = LINKS.make(DONE).url.split("/")[-2]
 
 
@@ -54,6 +68,12 @@ class FakeService:
     handed: list[str] = field(default_factory=list)
     enqueued: list[str] = field(default_factory=list)
     accepted: list[bytes] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)  # of the catalogue, newest first
+    asked: list[Filters] = field(default_factory=list)
+    told: list[dict[str, Any]] = field(default_factory=lambda: [DELIVERED])
+    stands: Standing = field(default_factory=lambda: Standing((), 0, (), 0, (), ""))
+    swept: LastSweep | None = None
+    replayed: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -104,25 +124,58 @@ class FakeService:
         except KeyError:
             raise ObjectNotFound(f"oss://secret-bucket/jobs/{job_id}/{name} does not exist") from None
 
+    def arrived(self, job_id: str) -> str | None:
+        return "2026-11-18T11:06:40.000Z" if (job_id, "response.json") in self.artifacts else None
+
     def live(self, job_id: str) -> Summary:
         return summary_of(job_id, self._known(job_id))
 
     def deliveries(self, job_id: str) -> list[dict[str, Any]]:
-        if job_id != DONE:
-            return []
-        delivery = {"event": "smarttag.job.succeeded", "webhookId": "msg_1", "subscriber": "cms", "redeliveryId": None}
-        return [{**delivery, "state": "delivered", "attempts": [], "enqueuedAt": None, "nextTry": None}]
+        return self.told if job_id == DONE else []
 
     def redeliver(self, job_id: str, subscriber_id: str, *, request_id: str) -> dict[str, Any]:
         assert request_id
         if (job_id, subscriber_id) != (DONE, "cms"):
             raise ObjectNotFound("oss://secret-bucket/jobs/... holds no such delivery")
+        self.redelivery_ids.append(request_id)
         return {"jobId": job_id, "subscriber": subscriber_id, "state": "delivered"}
+
+    def jobs(self, filters: Filters, cursor: str, limit: int) -> Page:
+        self.asked.append(filters)
+        found = [row for row in self.rows if filters.match(row)][int(cursor or 0) :]
+        following = str(int(cursor or 0) + limit) if found[limit:] else None
+        return Page(tuple(found[:limit]), following, found[:limit][-1].publishedAt if found else "")
+
+    def standing(self) -> Standing:
+        return self.stands
+
+    def last_sweep(self) -> LastSweep | None:
+        return self.swept
+
+    def replay(self, name: str) -> None:
+        if name not in {letter.name for letter in self.stands.letters}:
+            raise ObjectNotFound(f"there is no dead letter {name}")
+        self.replayed.append(name)
 
     def accept(self, message: bytes) -> list[dict[str, Any]]:
         self._known(DONE)
         self.accepted.append(message)
         return [{"jobId": DONE, "outcome": "published"}]
+
+
+def published() -> FakeService:
+    """Return the fake with a job whose summary and manifest are as a real one's."""
+    service = FakeService()
+    service.artifacts[DONE, "summary.json"] = RICH
+    listed = [{"name": name, "bytes": 1234} for name in ("report.html", "response.json", "subtitles.vtt")]
+    service.artifacts[DONE, "manifest.json"] = orjson.dumps({"artifacts": listed})
+    service.rows = [row(number) for number in range(70)]
+    return service
+
+
+def row(number: int) -> Row:
+    made = make_row(orjson.loads(RICH), NOW * 1000 - number * 3_600_000, 0, ("report.html",))
+    return replace(made, jobId=f"job-{number}", title=f"第 {number} 集")
 
 
 def summary_of(job_id: str, status: str) -> Summary:
@@ -136,9 +189,11 @@ def make_app(
     auth: str = "token",
     push: PushVerifier | None = None,
     links: Links | None = LINKS,
+    sessions: Sessions | None = SESSIONS,
+    media_url: str = "",
 ) -> App:
     verifier = push or PushVerifier(_no_certificates)
-    return App(Dependencies(lambda _context: service, TokenAuth(tokens, auth), verifier, links))
+    return App(Dependencies(lambda _context: service, TokenAuth(tokens, auth), verifier, links, sessions, media_url))
 
 
 def _no_certificates(url: str) -> bytes:

@@ -16,10 +16,24 @@ from werkzeug.test import Client, EnvironBuilder, run_wsgi_app
 from local.cloud.fc_http import to_event, to_response
 from local.cloud.server import Request
 from shared.http import fc_adapter
+from shared.http.pages import COOKIE
 from shared.jobs import ARTIFACTS
-from tests.http.fakes import DONE, FINISHED, PUSH, READ, RUNNING, WRITE, FakeService, make_app
+from tests.http.fakes import (
+    DONE,
+    FINISHED,
+    PUSH,
+    READ,
+    RUNNING,
+    SESSIONS,
+    TOKENS,
+    WRITE,
+    FakeService,
+    make_app,
+    published,
+)
 
 CONTEXT = SimpleNamespace(request_id="1-64f6cd87-aaaaaaaaaaaa")
+FORM = "application/x-www-form-urlencoded"
 ADDED = {"content-length", "date", "server", "connection"}  # by whatever stands between the function and the caller
 
 paths = st.sampled_from(
@@ -34,6 +48,14 @@ paths = st.sampled_from(
         f"/jobs/{DONE}/deliveries/cms/redeliver",
         f"/notifications/{PUSH}",
         "/jobs/unknown",
+        "/",
+        "/sign-out",
+        "/library",
+        "/library/operations",
+        "/library/operations/replay",
+        f"/library/jobs/{DONE}",
+        f"/library/jobs/{DONE}/redeliver",
+        f"/library/jobs/{DONE}/report.html",
         *(f"/jobs/{DONE}/{name}" for name in ARTIFACTS),
     ]
 ) | st.text(st.characters(exclude_characters="?#", exclude_categories=["Cs", "Cc"]), max_size=30).map(
@@ -47,13 +69,26 @@ headers = st.fixed_dictionaries(
         "Accept-Encoding": st.sampled_from(["gzip", "gzip;q=0, *", "identity", "br, gzip;q=0.1"]),
         "If-None-Match": st.sampled_from(["*", '"x"', 'W/"x", "y"']),
         "Range": st.sampled_from(["bytes=0-9", "bytes=-5", "bytes=99999999-", "lines=1-2", "bytes=1-2,4-5"]),
-        "Content-Type": st.sampled_from(["application/json", "text/plain", "text/xml", "application/octet-stream"]),
+        "Content-Type": st.sampled_from(
+            ["application/json", "text/plain", "text/xml", "application/octet-stream"] + [FORM] * 2
+        ),
+        "Cookie": st.sampled_from([f"{COOKIE}={SESSIONS.make(token)}" for token in TOKENS[:2]] + ["x=y", "é; ="]),
+        "Origin": st.sampled_from(["http://function", "null"]),
+        "Accept-Language": st.sampled_from(["zh-CN,zh;q=0.9", "en", "*"]),
         "X-Mns-Version": st.just("2015-06-06"),
         "X-Note": st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20),
     },
 )
 bodies = st.sampled_from(
-    [b"", b"{}", b'{"redeliver":true}', b'{"redeliver":1}', json.dumps({"jobIds": [DONE, "unknown"]}).encode()]
+    [
+        b"",
+        b"{}",
+        f"token={READ}&to=/library".encode(),
+        b"subscriber=cms&name=x&name=y",
+        b'{"redeliver":true}',
+        b'{"redeliver":1}',
+        json.dumps({"jobIds": [DONE, "unknown"]}).encode(),
+    ]
 ) | st.binary(max_size=40)
 queries = st.dictionaries(
     st.sampled_from(["fresh", "x", "é"]), st.sampled_from(["true", "false", "", "a b&c=d", "1,2"])
@@ -62,6 +97,8 @@ queries = st.dictionaries(
 
 @settings(deadline=None, max_examples=100)
 @example("GET", "//%5B", {}, {}, b"")
+@example("GET", f"/library/jobs/{DONE}", {}, {"Cookie": f"{COOKIE}={SESSIONS.make(TOKENS[1])}"}, b"")
+@example("POST", "/", {}, {"Origin": "http://function", "Content-Type": FORM}, f"token={READ}".encode())
 @example("GET", "//host/healthz", {}, {}, b"")
 @given(st.sampled_from(["GET", "HEAD", "POST", "OPTIONS", "PUT", "DELETE"]), paths, queries, headers, bodies)
 def test_the_same_answers_as_over_wsgi(
@@ -71,12 +108,12 @@ def test_the_same_answers_as_over_wsgi(
     builder = EnvironBuilder(method=method, query_string=query_string, headers=sent, data=body)
     environ = builder.get_environ() | {"fc.context": CONTEXT, "HTTP_HOST": "function"}
     environ["PATH_INFO"] = unquote(path).encode().decode("latin-1")  # the builder would read //host/path as a URL
-    chunks, status, direct = run_wsgi_app(make_app(FakeService()), environ)
+    chunks, status, direct = run_wsgi_app(make_app(published()), environ)
     names = {name.lower(): value for name, value in sent.items()}
     target = f"{path}?{query_string}" if query else path
     request = Request(method, target, unquote(path), query, names | {"host": "function"}, body)
     event = to_event(request, "gateway-1", "cn-shanghai", "123456")
-    answer = json.loads(json.dumps(fc_adapter.invoke(make_app(FakeService()), event, CONTEXT)))
+    answer = json.loads(json.dumps(fc_adapter.invoke(make_app(published()), event, CONTEXT)))
     through = to_response(json.dumps(answer).encode())
     assert (through.status, through.body) == (int(status[:3]), b"".join(chunks))
     expected = {name: value for name, value in direct.items() if name.lower() not in ADDED}

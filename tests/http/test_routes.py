@@ -294,7 +294,17 @@ def test_other_methods_are_answered_405_and_options_lists_them(client: Client, r
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "//", "/jobs", "/jobs/", f"/jobs/{DONE}/", f"//jobs/{DONE}", "/jobs//publish", "/healthz/", "/JOBS/x", "/é"],
+    [
+        "/library/nothing",
+        "/jobs",
+        "/jobs/",
+        f"/jobs/{DONE}/",
+        f"//jobs/{DONE}",
+        "/jobs//publish",
+        "/healthz/",
+        "/JOBS/x",
+        "/é",
+    ],
 )
 def test_other_paths_are_answered_404(client: Client, path: str) -> None:
     assert problem(client.get(path, headers=bearer(READ))) == "no-such-route"

@@ -140,4 +140,4 @@ def test_without_keys_or_tokens_of_ours_there_are_no_sessions() -> None:
     env = {"OUTPUT_URL": "file:///out", "LINK_KEYS": f"new:{secret}", "API_TOKENS": f"other:write:{'b' * 64}"}
     assert Sessions.of(Settings.from_env(env)) == Sessions((NEW,), (OTHER,))
     assert Sessions.of(Settings.from_env(env | {"LINK_KEYS": ""})) is None
-    assert Sessions.of(Settings.from_env(env | {"API_AUTH": "trigger"})) is None
+    assert Sessions.of(Settings.from_env(env | {"API_AUTH": "trigger", "HTTP_TRIGGER_AUTH": "function"})) is None

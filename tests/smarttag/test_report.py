@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from local.recorded import RecordedJob, jobs
 from shared.smarttag import analyse, summarise
 from shared.smarttag.model import Alert, Analysis, Link, Segment, Summary, TextTag, Transcript, TypeState
-from shared.smarttag.report import MAX_BYTES, geometry, labels, precompile, render, times, view
+from shared.smarttag.report import FILTERS, MAX_BYTES, geometry, labels, render, times, view
 from shared.smarttag.report.bounds import fair, visible
+from shared.templates import compile_in
 from tests.smarttag import report_samples as samples
 
 ROOT = Path(__file__).parents[2]
@@ -634,7 +635,7 @@ SHAPES = [
 
 def palettes() -> list[dict[str, str]]:
     """Return the colours of the light, dark and printed page."""
-    css = (ROOT / "shared/smarttag/report/report.css").read_text("utf-8")
+    css = (ROOT / "shared/smarttag/report/base.css").read_text("utf-8")
     return [
         dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
         for block in re.findall(r":root \{(.*?)\}", css, re.DOTALL)
@@ -662,7 +663,7 @@ def test_colours_can_be_told_apart(palette: dict[str, str]) -> None:
 
 def test_every_palette_names_every_colour() -> None:
     light, dark, printed = (palette.keys() for palette in palettes())
-    css = (ROOT / "shared/smarttag/report/report.css").read_text("utf-8")
+    css = "".join(path.read_text("utf-8") for path in (ROOT / "shared/smarttag/report").glob("*.css"))
     assert light == dark
     assert set(re.findall(r"var\(--([\w-]+)\)", css)) - {"step", "all", "name", "num"} == set(light)
     assert printed == light
@@ -678,8 +679,8 @@ def test_the_packaged_template_is_compiled_beforehand(tmp_path: Path) -> None:
     """A copy without template sources writes the same page: nothing is left to parse at a cold start."""
     shutil.copytree(ROOT / "shared", tmp_path / "shared", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "tests" / "smarttag", tmp_path / "tests" / "smarttag")
-    precompile(tmp_path)
     folder = tmp_path / "shared" / "smarttag" / "report"
+    compile_in(folder, FILTERS)
     for source in (*folder.glob("*.j2"), *folder.glob("*.css")):
         source.unlink()
     program = (

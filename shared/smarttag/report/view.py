@@ -26,11 +26,11 @@ def headline(summary: Summary) -> str:
     named = [p.name for p in summary.persons if p.category != "unknown"]
     who = "、".join(named[:3]) + (" 等" if len(named) > 3 else "")  # noqa: PLR2004 - as many as a headline holds
     about = [c for one in summary.classifications[:1] for c in (one.category1, one.category2) if c]
-    choices = (summary.title or "", _user_data(summary.userData), who, " · ".join(about))
+    choices = (summary.title or "", user_data(summary.userData), who, " · ".join(about))
     return next((choice for choice in choices if choice.strip()), f"作业 {summary.jobId}")
 
 
-def _user_data(text: str) -> str:
+def user_data(text: str) -> str:
     """Return user data as a headline: a flat JSON object as its fields, anything else as it is."""
     try:
         fields = orjson.loads(text)

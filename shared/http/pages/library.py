@@ -1,0 +1,44 @@
+"""The library: the newest jobs, and those that were asked for."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from urllib.parse import urlencode
+
+from werkzeug.wrappers import Response
+
+from shared.catalogue.filters import NAMES, Filters
+from shared.http.pages import frame, words
+from shared.http.pages.reader import Reader
+from shared.http.routes import RequestContext
+from shared.jobs import REPORT
+
+_ROWS = 30  # on one page
+
+
+def show(context: RequestContext) -> Response:
+    """Show one page of jobs, newest first."""
+    args = context.request.args
+    asked = {name: args[name] for name in NAMES if args.get(name, "").strip()}
+    found = context.service.jobs(Filters.read(_dated(asked, context)), args.get("cursor", ""), _ROWS)
+    following = urlencode(asked | {"cursor": found.next}) if found.next else ""
+    return frame.page(
+        context,
+        "library.html.j2",
+        asked=asked,
+        later="cursor" in args,
+        found=found,
+        following=following,
+        headline=words.headline,
+        report=REPORT,
+    )
+
+
+def _dated(asked: dict[str, str], context: RequestContext) -> dict[str, str]:
+    """Return what was asked with its days as this reader's days; until is the end of its day."""
+    reader, dated = Reader.of(context.request), dict(asked)
+    if since := reader.midnight(asked.get("since", "")):
+        dated["since"] = since
+    if reader.midnight(asked.get("until", "")):
+        dated["until"] = reader.midnight(str(date.fromisoformat(asked["until"]) + timedelta(days=1)))
+    return dated

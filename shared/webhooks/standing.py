@@ -1,0 +1,89 @@
+"""How things stand, for an operator at one glance: what waits and why, what was given up, endpoints, the last sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from shared.errors import ObjectNotFound, PermanentError, RelayError
+from shared.outbox.dead_letters import DeadLetters
+from shared.outbox.outbox import Outbox
+from shared.outbox.records import Record
+from shared.outbox.task import Task
+from shared.webhooks.operations import Condition, conditions
+from shared.webhooks.subscribers import Subscribers
+
+COUNTED = 1000  # keys of tasks, and of dead letters, that are listed
+SHOWN = 50  # of either that are read
+_READERS = 16  # objects read at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A task, and what its last attempt failed with; empty before the first."""
+
+    task: Task
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter: what it says, or why it cannot be read."""
+
+    name: str
+    subscriber: str
+    content: dict[str, Any]
+    unreadable: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What one look costs is bounded: counts end at ``COUNTED``, lists at ``SHOWN``.
+
+    ``conditions`` is None where webhooks are off; ``trouble`` says why subscribers.json cannot be read.
+    """
+
+    waiting: tuple[Waiting, ...]
+    waiting_count: int
+    letters: tuple[Letter, ...]
+    letter_count: int
+    conditions: tuple[Condition, ...] | None
+    trouble: str
+
+
+def standing(outbox: Outbox, dead: DeadLetters, subscribers: Callable[[], Subscribers] | None) -> Standing:
+    """Look; ``subscribers`` reads subscribers.json, and is None where webhooks are off."""
+    tasks, names = list(islice(outbox.listed(), COUNTED)), list(islice(dead.names(), COUNTED))
+    with ThreadPoolExecutor(_READERS) as pool:
+        waiting = tuple(pool.map(lambda task: Waiting(task, _last_error(outbox, task)), tasks[:SHOWN]))
+        letters = tuple(pool.map(lambda name: _letter(dead, name), names[:SHOWN]))
+    found, trouble = None, ""
+    try:
+        found = None if subscribers is None else tuple(conditions(outbox.store, subscribers(), tasks, names))
+    except RelayError as error:
+        found, trouble = (), error.message
+    return Standing(waiting, len(tasks), letters, len(names), found, trouble)
+
+
+def _last_error(outbox: Outbox, task: Task) -> str:
+    if task.attempt == 1:
+        return ""
+    try:
+        found = outbox.read_json(replace(task, attempt=task.attempt - 1).result_key)
+        record = Record() if found is None else Record.from_json(found)
+    except (RelayError, ValueError, TypeError):  # a record that nobody can read explains nothing
+        return ""
+    return record.error or (f"status {record.status}" if record.status else "")
+
+
+def _letter(dead: DeadLetters, name: str) -> Letter:
+    subscriber = dead.subscriber_of(name)
+    try:
+        return Letter(name, subscriber, dead.show(name))
+    except ObjectNotFound:
+        return Letter(name, subscriber, {}, "it was replayed meanwhile")
+    except PermanentError as error:
+        return Letter(name, subscriber, {}, error.message)
