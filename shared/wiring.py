@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from shared import logs
 from shared.credentials import Credentials
-from shared.errors import BadInput, BadSettings, ObjectNotFound, SubscribersBroken
+from shared.errors import BadInput, BadSettings, ObjectNotFound, RelayError, SubscribersBroken
 from shared.jobs import RESPONSE, artifact_key
 from shared.links import Links
 from shared.outbox.dead_letters import DeadLetters
@@ -33,7 +33,9 @@ from shared.storage.retrying import RetryingStore
 from shared.triggers import Poison, Publish, Sweep, parse
 
 if TYPE_CHECKING:
+    from shared.catalogue.catalogue import Catalogue
     from shared.catalogue.filters import Filters
+    from shared.catalogue.sealing import Sealing
     from shared.catalogue.search import Page
     from shared.invoker import Invoker
     from shared.mps.client import MpsClient
@@ -97,7 +99,19 @@ class Relay:
 
     def handle(self, event: bytes, *, request_id: str, seconds: float) -> list[Report]:
         """Handle one trigger event within a function that may run for ``seconds``; see ``Publisher.receive``."""
-        return self.publisher.receive(parse(event), request_id=request_id, seconds=seconds * _SHARE)
+        began, messages, seconds = time.monotonic(), parse(event), seconds * _SHARE
+        reports = self.publisher.receive(messages, request_id=request_id, seconds=seconds)
+        if any(isinstance(each, Sweep) for each in messages):
+            self._seal(seconds - (time.monotonic() - began))
+        return reports
+
+    def _seal(self, seconds: float) -> None:
+        """Seal what days have left of the catalogue; that this fails is no failure of the sweep."""
+        try:
+            if sealed := self._sealing.run(seconds):
+                logs.log("catalogue.sealed", rows=sealed)
+        except RelayError as error:
+            logs.log_error("catalogue.seal.failed", error)
 
     def publish(self, job_id: str, *, redeliver: bool, refresh: bool, request_id: str) -> dict[str, Any]:
         """Publish one job now, or hand it to the next sweep or the event function; see ``Publisher.publish``."""
@@ -182,12 +196,6 @@ class Relay:
             if (task := self.publisher.task_for(message, "replay")) is not None:
                 self.outbox.enqueue(task)
 
-    def jobs(self, filters: Filters, cursor: str, limit: int) -> Page:
-        """Return a page of the catalogue."""
-        from shared.catalogue.catalogue import Catalogue
-
-        return Catalogue(self.store).search(filters, cursor, limit)
-
     def test_subscriber(self, subscriber_id: str) -> Attempt:
         """Send one subscriber a ``smarttag.test`` event now; nothing of it is kept."""
         from shared.webhooks import operations
@@ -237,6 +245,23 @@ class Relay:
         return self._open(self.settings.output, "OUTPUT_URL")
 
     @cached_property
+    def catalogue(self) -> Catalogue:
+        """Every published job as a row."""
+        from shared.catalogue.catalogue import Catalogue
+
+        return Catalogue(self._retrying)
+
+    @cached_property
+    def _sealing(self) -> Sealing:
+        from shared.catalogue.sealing import Sealing
+
+        return Sealing(self._retrying, time.time)
+
+    def jobs(self, filters: Filters, cursor: str, limit: int) -> Page:
+        """Return published jobs, newest first; see ``Catalogue.search``."""
+        return self.catalogue.search(filters, cursor, limit)
+
+    @cached_property
     def outbox(self) -> Outbox:
         """What is to be done."""
         return Outbox(self._retrying, time.time, random.Random(), given_up=self._given_up)
@@ -250,7 +275,7 @@ class Relay:
         """Return the handler of each kind of task; without subscribers whatever is about them waits."""
         announcer = self._announcer()
         publishes = PublishHandler(
-            self.store, self.source, announcer, self.query_seconds, self.settings.max_result_bytes
+            *(self.store, self.source, announcer, self.query_seconds, self.settings.max_result_bytes), self.catalogue
         )
         if announcer is None:
             return {TaskKind.PUBLISH: publishes}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
 import json
 import os
 import shutil
@@ -36,6 +37,8 @@ def missing(tool: str) -> str | None:
     if tool in PACKAGES:
         built = _sources(PACKAGES[tool] / "package") == _sources(ROOT)
         return None if built else f"needs the {tool} of this tree: run make build, or what .ci/run does"
+    if tool == "chdb":  # ClickHouse as a library; 200 MB with what it needs
+        return None if importlib.util.find_spec(tool) else "needs ClickHouse: pip install '.[engines]'"
     if find(tool) is None:
         return f"needs {tool}, and none that runs was found"
     if tool == "node":

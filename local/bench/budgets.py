@@ -22,7 +22,7 @@ BUDGETS = {
     "cold-report": Budget(1.6, 1.3),
     "fan-out": Budget(4.0, 2.0),
     "package-mb": Budget(8.0, 6.0),
-    "store-job": Budget(16),
+    "store-job": Budget(18),
     "store-subscriber": Budget(5),
     "store-sweep": Budget(2),
 }

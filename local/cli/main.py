@@ -8,10 +8,12 @@ import typer
 
 from local.cli import (
     backfill,
+    catalogue,
     dead,
     demo,
     doctor,
     invoke,
+    jobs,
     link,
     markers,
     outbox,
@@ -47,7 +49,9 @@ app.command()(backfill.backfill)
 app.command()(doctor.doctor)
 app.command()(invoke.invoke)
 app.command()(outbox.outbox)
+app.command()(jobs.jobs)
 app.command()(link.link)
+app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(dead.app, name="dead")
 app.add_typer(subscribers.app, name="subscribers")
 app.add_typer(token.app, name="token")

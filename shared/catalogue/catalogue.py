@@ -13,6 +13,7 @@ from shared.catalogue.keys import published_key, row_key
 from shared.catalogue.positions import check_cursor
 from shared.catalogue.row import make_row
 from shared.errors import ObjectNotFound
+from shared.jobs import MANIFEST, SUMMARY, artifact_key
 from shared.storage import ObjectStore
 
 if TYPE_CHECKING:
@@ -27,7 +28,9 @@ class Catalogue:
     store: ObjectStore
     clock: Callable[[], float] = time.time
 
-    def add(self, job_id: str, summary: bytes, artifacts: Sequence[str], revision: int = 0) -> None:
+    def add(
+        self, job_id: str, summary: bytes, artifacts: Sequence[str], revision: int = 0, *, anew: bool = False
+    ) -> None:
         """Write the row of a job that has been published; repeated, it writes the same.
 
         When a job was published is fixed once, so that its row has one place, whatever revision comes later.
@@ -36,11 +39,18 @@ class Catalogue:
             job_id: the job.
             summary: its summary.json.
             artifacts: the names of what it left behind.
-            revision: 0, or the number of the better answer that this is.
+            revision: 0, or the number of the publication that this is.
+            anew: write it even if it stands.
         """
-        at = self._fix_time(job_id)
+        at = self.fix_time(job_id, int(self.clock() * 1000))
         row = make_row(orjson.loads(summary), at, revision, artifacts)
-        self.store.create(row_key(at, job_id, revision), row.to_bytes())
+        (self.store.put if anew else self.store.create)(row_key(at, job_id, revision), row.to_bytes())
+
+    def add_stored(self, job_id: str, revision: int = 0, *, anew: bool = False) -> None:
+        """Write the row of a job from what it left behind; ``ObjectNotFound`` if that is not all there."""
+        manifest = orjson.loads(self.store.get(artifact_key(job_id, MANIFEST)))
+        names = [MANIFEST, *(artifact["name"] for artifact in manifest["artifacts"])]
+        self.add(job_id, self.store.get(artifact_key(job_id, SUMMARY)), names, revision, anew=anew)
 
     def published_at(self, job_id: str) -> int | None:
         """Return when a job was published, in milliseconds since 1970; None if it has no row."""
@@ -50,11 +60,11 @@ class Catalogue:
             return None
         return int(found["publishedAt"])
 
-    def _fix_time(self, job_id: str) -> int:
-        now = int(self.clock() * 1000)
-        if self.store.create(published_key(job_id), orjson.dumps({"publishedAt": now})):
-            return now
-        return self.published_at(job_id) or now  # gone again: it is being erased
+    def fix_time(self, job_id: str, at: int) -> int:
+        """Return when a job was published: ``at`` (ms) if nobody has said so before."""
+        if self.store.create(published_key(job_id), orjson.dumps({"publishedAt": at})):
+            return at
+        return self.published_at(job_id) or at  # gone again: it is being erased
 
     def forget(self, job_id: str) -> None:
         """Remove whatever the catalogue has of a job; interrupted and repeated, it ends the same."""

@@ -14,7 +14,9 @@ from shared.errors import BadInput
 _LAST = 9_999_999_999_999  # the largest time that has 13 digits
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _POSITION = re.compile(r"[0-9]{13}(?:~[A-Za-z0-9_-]{1,64}\.)?")
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_TIME = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T([0-9]{2}:[0-9]{2})(:[0-9]{2})?(?:\.([0-9]{1,15}))?(Z|[+ -][0-9]{2}:[0-9]{2}))?"
+)
 DAY = 86_400_000  # milliseconds
 
 
@@ -61,10 +63,15 @@ def read_time(name: str, text: str, *, end: bool = False) -> int:
     Raises:
         BadInput: it is neither a date nor a time with its distance from UTC.
     """
+    wrong = BadInput(f"{name} must be a date such as 2026-11-26, or a time such as 2026-11-26T08:00:00Z")
+    match = _TIME.fullmatch(text.strip().upper())
+    if match is None:
+        raise wrong
+    date, clock, seconds, fraction, zone = match.groups()
+    zone = "+00:00" if zone in {None, "Z"} else zone.replace(" ", "+")  # a plus that a query lost
     try:
-        at = datetime.fromisoformat(text.strip().replace("Z", "+00:00"))
-        if _DATE.fullmatch(text.strip()):
-            at = at.replace(tzinfo=timezone.utc) + timedelta(days=end)
-        return min(max((at - _EPOCH) // timedelta(milliseconds=1), 0), _LAST)
-    except (ValueError, TypeError, OverflowError):
-        raise BadInput(f"{name} must be a date such as 2026-11-26, or a time such as 2026-11-26T08:00:00Z") from None
+        at = datetime.fromisoformat(f"{date}T{clock or '00:00'}{seconds or ':00'}.{(fraction or '')[:6]:0<6}{zone}")
+    except ValueError:
+        raise wrong from None
+    ms = (at - _EPOCH) // timedelta(milliseconds=1) + (DAY if end and clock is None else 0)
+    return min(max(ms, 0), _LAST)

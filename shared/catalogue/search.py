@@ -6,6 +6,7 @@ it looks at, whatever lies before and behind.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -127,6 +128,15 @@ class Search:
     def _rows(self, part: Part, after: str) -> Iterator[_Entry]:
         yield _Entry(max(part.newest, after))
         self._objects += 1
-        for row in read_rows(read_lines(self.store, part.key), part.key):
+        lines = read_lines(self.store, part.key)
+        for row in read_rows(lines[_first_behind(after, lines) :], part.key):
             if row.position > after:
                 yield _Entry(row.position, row)
+
+
+def _first_behind(after: str, lines: list[bytes]) -> int:
+    """Return where the rows behind a cursor begin, or before that if a line is damaged."""
+    try:
+        return bisect_right(lines, after, key=lambda line: Row.from_bytes(line).position)
+    except ValueError:
+        return 0

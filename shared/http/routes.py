@@ -31,6 +31,7 @@ from shared.settings import ApiToken
 
 POLL_SECONDS = 15
 MAX_JOBS = 1000
+JOBS_PER_PAGE, MOST_JOBS_PER_PAGE = 50, 200
 IMMUTABLE = "private, max-age=86400, immutable"
 SUBSCRIBER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PATH_SAFE = "/:@!$&'()*+,;=-._~"
@@ -137,6 +138,25 @@ def openapi(context: RequestContext) -> Response:
     return answer(context.request, body, cache="public, max-age=300")
 
 
+def list_jobs(context: RequestContext) -> Response:
+    """Answer published jobs, newest first, that all filters want."""
+    from shared.catalogue.filters import Filters
+
+    query = context.request.args
+    given = query.to_dict()
+    if len(given) != len(list(query.items(multi=True))) or not all(given.values()):
+        raise Problem(MALFORMED, "Send each filter once, and leave out what is empty.")
+    cursor, limit = given.pop("cursor", ""), given.pop("limit", str(JOBS_PER_PAGE))
+    if not re.fullmatch("[0-9]{1,3}", limit, re.ASCII) or not 1 <= int(limit) <= MOST_JOBS_PER_PAGE:
+        raise Problem(MALFORMED, f"limit must be a whole number from 1 to {MOST_JOBS_PER_PAGE}.")
+    try:
+        page = context.service.jobs(Filters.read(given), cursor, int(limit))
+    except BadInput as error:
+        raise Problem(MALFORMED, f"{error.message[:1].upper()}{error.message[1:]}.") from None
+    rows = [row.to_json() for row in page.rows]
+    return context.json({"jobs": rows, "next": page.next, "searchedTo": page.searched_to})
+
+
 def get_job(context: RequestContext) -> Response:
     """Answer the stored summary, or else what MPS says now."""
     job_id, fresh = context.job_id, context.flag("fresh")
@@ -222,6 +242,8 @@ def get_deliveries(context: RequestContext) -> Response:
 def make_link(context: RequestContext) -> Response:
     """Make a link that opens a published job's report without a token."""
     job_id, seconds, links = context.job_id, context.body("expiresIn").get("expiresIn"), context.dependencies.links
+    if isinstance(seconds, float) and seconds.is_integer():
+        seconds = int(seconds)  # JSON does not tell 60.0 from 60
     if type(seconds) is not int or not SHORTEST <= seconds <= LONGEST:
         raise Problem(MALFORMED, f'Send {{"expiresIn": seconds}}, a whole number from {SHORTEST} to {LONGEST}.')
     if links is None:
@@ -272,6 +294,7 @@ class Route(NamedTuple):
 ROUTES = (
     Route("GET", "/healthz", None, health),
     Route("GET", "/openapi.json", None, openapi),
+    Route("GET", "/jobs", "read", list_jobs),
     Route("GET", "/jobs/{jobId}", "read", get_job),
     Route("POST", "/jobs/publish", "write", publish_many),
     Route("POST", "/jobs/{jobId}/publish", "write", publish),

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from shared import metrics
 from shared.errors import BadInput, JobNotFound, JobNotReady, ObjectNotFound, ResponseTooLarge
 from shared.jobs import MANIFEST, RESPONSE, JobStatus, artifact_key
-from shared.logs import log
+from shared.logs import log, log_error
 from shared.outbox.dead_letters import is_later
 from shared.outbox.outbox import Handler
 from shared.outbox.outcome import Outcome, State
 from shared.outbox.records import Record, iso
 from shared.outbox.task import FIRST, Task
-from shared.publishing.artifacts import store_artifacts
+from shared.publishing.artifacts import Stored, store_artifacts
 from shared.publishing.revisions import is_improvable, look_again, next_publication, unannounced
 from shared.storage import ObjectStore
 
 if TYPE_CHECKING:
+    from shared.catalogue.catalogue import Catalogue
     from shared.smarttag.model import Summary
     from shared.webhooks.announcer import Announcement
 
 # Reported of a job where it is not MPS that speaks of it:
 REFRESH = "Refresh"  # somebody asks whether there is a better answer by now
 REBUILT = "Rebuilt"  # its artifacts were made anew, and everybody is to be told
+_CATALOGUE = "Catalogue"  # only its row in the catalogue is missing; in a series of its own
+_MEND_LATER = 120_000  # milliseconds
 
 
 class JobSource(Protocol):
@@ -46,7 +50,10 @@ class Announces(Protocol):
 
 @dataclass(frozen=True)
 class PublishHandler(Handler):
-    """Publishes a job; each repetition leaves the same behind. Without an ``announcer`` nobody is told."""
+    """Publishes a job; each repetition leaves the same behind.
+
+    Without an ``announcer`` nobody is told, without a ``catalogue`` the job is not listed.
+    """
 
     store: ObjectStore
     source: JobSource
@@ -55,11 +62,14 @@ class PublishHandler(Handler):
     max_result_bytes: int = (
         134_217_728  # of a stored response too: whoever can write to the bucket may have put it there
     )
+    catalogue: Catalogue | None = None
     lease = 900.0  # seconds: it may decode the largest of responses
     needs = 60.0
 
     def run(self, task: Task) -> Outcome:
         """Publish once; given up at once is only what no time can change."""
+        if task.event == _CATALOGUE:
+            return self._mend(task)
         try:
             return self.publish(task)
         except (BadInput, ResponseTooLarge) as error:
@@ -113,7 +123,9 @@ class PublishHandler(Handler):
         detail |= {"improvable": True} if is_improvable(analysis.summary) else {}
         detail |= {"rebuilt": True} if rebuilt else {}
         revision = task.series if better is not None or (rebuilt and later) else ""
-        return self.announce(task, status, stored.summary, detail, revision, stored.manifest)
+        mending = self._enter(task, stored, anew=fresh or bool(revision))
+        outcome = self.announce(task, status, stored.summary, detail, revision, stored.manifest)
+        return replace(outcome, next_tasks=(*outcome.next_tasks, *mending))
 
     def announce(
         self,
@@ -137,6 +149,28 @@ class PublishHandler(Handler):
                 tasks += (next_publication(task),)
         log("job.published", jobId=task.job_id, status=status.value, warnings=detail.get("warnings"))
         return Outcome(State.SETTLED, Record(detail=detail), tasks)
+
+    def _enter(self, task: Task, stored: Stored, *, anew: bool) -> tuple[Task, ...]:
+        """Enter the job into the catalogue, or return the task that will: that it fails is no reason to tell nobody."""
+        if self.catalogue is None:
+            return ()
+        number = int(task.series) if is_later(task.series) else 0
+        try:
+            if anew or task.series == FIRST or self.catalogue.published_at(task.job_id) is None:
+                self.catalogue.add(task.job_id, stored.summary, stored.names, number)
+        except Exception as error:  # noqa: BLE001 - a defect here is none of the publication
+            log_error("catalogue.postponed", error, level=logging.WARNING, jobId=task.job_id)
+            due = int(self.catalogue.clock() * 1000) + _MEND_LATER
+            return (replace(task, event=_CATALOGUE, series=f"c{number}", due=due, attempt=1),)
+        return ()
+
+    def _mend(self, task: Task) -> Outcome:
+        """Enter a job that could not be entered when it was published, from what it left behind."""
+        if self.catalogue is not None:
+            with suppress(ObjectNotFound):  # erased since
+                self.catalogue.add_stored(task.job_id, int(task.series.lstrip("c")))
+        # If its dead letter is replayed, this is the last publication of the job, and says nothing of its answer.
+        return Outcome(State.SETTLED, Record(detail={"improvable": True}))
 
     def _response(self, task: Task) -> tuple[bytes, bool]:
         """Return the response and whether it is fresh: the first final one stored wins over asking again.

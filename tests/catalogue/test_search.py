@@ -125,7 +125,14 @@ def test_a_date_names_the_whole_day() -> None:
     assert filters.since is not None
     assert filters.until == filters.since + DAY
     assert filters == Filters(since=filters.since, until=filters.until)
-    assert Filters.read({"since": "2026-11-26T08:00:00+08:00"}) == Filters(since=filters.since)
+    for same in (
+        "2026-11-26T08:00:00+08:00",
+        "2026-11-26T08:00:00 08:00",
+        "2026-11-26t00:00z",
+        "2026-11-26T00:00:00.0Z",
+    ):
+        assert Filters.read({"since": same}) == Filters(since=filters.since)
+    assert Filters.read({"since": "0001-01-01T00:00:00+23:59", "until": "9999-12-31"}).since == 0
 
 
 def test_days_without_jobs_are_passed_over_month_by_month() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from shared.catalogue.catalogue import Catalogue
 from shared.jobs import SUMMARY, JobStatus, artifact_key
 from shared.outbox.dead_letters import DeadLetters
 from shared.outbox.outbox import Outbox
@@ -141,7 +142,8 @@ class Node:
 
     def _publishes(self, announcer: Announcer | None) -> PublishHandler:
         if self.source is not None:
-            return PublishHandler(self.store, self.source, announcer, self._query_seconds)
+            catalogue = Catalogue(self._retrying, self._clock)
+            return PublishHandler(self.store, self.source, announcer, self._query_seconds, catalogue=catalogue)
         tells = _Tells(self.store, _NoSource(), announcer, self._query_seconds)
         object.__setattr__(tells, "first", self.publish)
         return tells

@@ -13,6 +13,7 @@ import orjson
 import waitress.server
 
 from local import recorded
+from shared.catalogue.catalogue import Catalogue
 from shared.catalogue.filters import Filters
 from shared.catalogue.row import Row, make_row
 from shared.catalogue.search import Page
@@ -28,6 +29,7 @@ from shared.settings import ApiToken, LinkKey
 from shared.smarttag import summarise
 from shared.smarttag.model import Summary
 from shared.webhooks.standing import Standing
+from tests.fakes.memory_store import MemoryStore
 
 DONE = "88c6ca184c0e47098a5b665e2a126797"
 RUNNING = "0123456789abcdef0123456789abcdef"
@@ -68,16 +70,18 @@ class FakeService:
     handed: list[str] = field(default_factory=list)
     enqueued: list[str] = field(default_factory=list)
     accepted: list[bytes] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)  # of the catalogue, newest first
+    rows: list[Row] = field(default_factory=list)  # of the catalogue, newest first; else those of ``catalogue``
     asked: list[Filters] = field(default_factory=list)
     told: list[dict[str, Any]] = field(default_factory=lambda: [DELIVERED])
     stands: Standing = field(default_factory=lambda: Standing((), 0, (), 0, (), ""))
     swept: LastSweep | None = None
     replayed: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    catalogue: Catalogue = field(default_factory=lambda: Catalogue(MemoryStore(lambda: NOW), lambda: NOW))
 
     def __post_init__(self) -> None:
         self._leave(DONE)
+        self.catalogue.add(DONE, self.artifacts[DONE, "summary.json"], list(ARTIFACTS))
 
     def _leave(self, job_id: str) -> None:
         for name in ARTIFACTS:
@@ -142,6 +146,9 @@ class FakeService:
 
     def jobs(self, filters: Filters, cursor: str, limit: int) -> Page:
         self.asked.append(filters)
+        if not self.rows:
+            self._known(DONE)
+            return self.catalogue.search(filters, cursor, limit)
         found = [row for row in self.rows if filters.match(row)][int(cursor or 0) :]
         following = str(int(cursor or 0) + limit) if found[limit:] else None
         return Page(tuple(found[:limit]), following, found[:limit][-1].publishedAt if found else "")

@@ -34,7 +34,7 @@ def test_no_request_makes_the_api_break_its_word(tmp_path: Path) -> None:
         )
     sys.stdout.write(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Operations:       10 selected / 10 total" in done.stdout, "all but the description itself"
+    assert "Operations:       11 selected / 11 total" in done.stdout, "all but the description itself"
     assert re.search(r"✅ Stateful", done.stdout)
     lines = [json.loads(line) for line in stream.getvalue().split("\n") if line]
     assert len(lines) > 200

@@ -44,5 +44,7 @@ def test_the_callback_killed_at_every_step_loses_nothing(tmp_path: Path) -> None
         assert files["summary.json"] == wanted["summary.json"]
         assert files.keys() == wanted.keys()
         assert orjson.loads(files["manifest.json"])["jobId"] == job
+    rows = [path.name.split("~")[1] for path in tmp_path.glob("*/catalogue/rows/*")]
+    assert sorted(rows) == sorted(f"{job}.0.json" for job in jobs), "each job is in the catalogue, once"
     assert not [path for path in tmp_path.glob("*/outbox/**/*") if path.is_file()]
     assert not [path for path in tmp_path.glob("*/dead/**/*") if path.is_file()]
