@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from werkzeug.test import Client
 from werkzeug.wrappers import Request, Response
 
 from functions.http_api import build
@@ -30,7 +32,7 @@ from shared.catalogue.catalogue import Catalogue
 from shared.http.tokens import hash_of
 from shared.triggers import Sweep
 from tests import browser, needs
-from tests.http.fakes import DONE, LINKS, READ, WRITE, make_app, serving
+from tests.http.fakes import DONE, LINKS, READ, WRITE, make_app, published, serving
 from tests.http.hostile import CORPUS, hostile_service
 
 if TYPE_CHECKING:
@@ -224,6 +226,23 @@ def test_a_form_on_another_site_does_nothing(chromium: Browser, tmp_path: Path) 
         assert (answer.value.status, sorted((tmp_path / "out" / "dead").rglob("*.json"))) == (403, letters)
         assert "没有执行" in seen.page.inner_text("main")
         assert not list((tmp_path / "out" / "outbox").rglob("delivery~*~r*"))
+
+
+@pytest.mark.needs("java", "node")
+@pytest.mark.skipif(not os.environ.get("SOAK"), reason="starts a Java machine: runs under make soak")
+def test_the_nu_html_checker_finds_nothing(tmp_path: Path) -> None:
+    """Not a finding, but for what hidden fields carry back as it came."""
+    for name, service in (("hostile", hostile_service()), ("plain", published())):
+        client = Client(make_app(service, media_url="https://media.example.com/{jobId}?t={seconds}"))
+        client.post("/", data={"token": WRITE}, headers={"Origin": "http://localhost"})
+        paths = ("/library?alert=any", "/library/operations?replayed=2", f"/library/jobs/{DONE}", "/library/jobs/x")
+        for number, path in enumerate(paths):
+            (tmp_path / f"{name}-{number}.html").write_text(client.get(path).text, "utf-8")
+    checker = str(needs.NODE_FOLDER / "node_modules" / "vnu-jar" / "build" / "dist" / "vnu.jar")
+    command = ["java", "-Xss4m", "-jar", checker, "--stdout", "--format", "json", *map(str, tmp_path.glob("*.html"))]
+    found = json.loads(subprocess.run(command, capture_output=True, check=False, timeout=300).stdout)["messages"]
+    said = {f"{each['url'].rpartition('/')[2]} {each['message']}" for each in found}
+    assert {line for line in said if "U+0000" not in line and "U+001b" not in line} == set()
 
 
 def test_hostile_text_does_nothing_on_any_page(chromium: Browser) -> None:
