@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import http.client
 import json
 import urllib.parse
 import urllib.request
@@ -79,6 +80,27 @@ def get(cloud: World, path: str) -> bytes:
         return bytes(answer.read())
 
 
+def asked(cloud: World, method: str, path: str, cookie: str = "", form: str = "") -> tuple[str, bytes]:
+    """Ask for a page as a browser does; return the cookie that was set, and the body."""
+    connection = http.client.HTTPConnection("127.0.0.1", cloud.http.port, timeout=60)
+    headers = {"Origin": cloud.http.url, "Content-Type": "application/x-www-form-urlencoded", "Cookie": cookie}
+    connection.request(method, path, form, headers)
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    assert answer.status in {200, 303}, body
+    return (answer.headers["Set-Cookie"] or "").partition(";")[0], body
+
+
+def pages(cloud: World, cookie: str) -> bytes:
+    """Return what the pages show, once somebody has acted on each of them."""
+    job, letter = f"/library/jobs/{JOB.job_id}", f"deliveries/{JOB.job_id}~succeeded~archive~0"
+    shown = [asked(cloud, "GET", path, cookie)[1] for path in ("/library", "/library/operations", job)]
+    asked(cloud, "POST", f"{job}/redeliver", cookie, "subscriber=cms&key=1")
+    asked(cloud, "POST", "/library/operations/replay", cookie, f"name={letter}")
+    return b"".join(shown)
+
+
 def terminal(cloud: World, config: Path) -> Iterator[bytes]:
     env = {
         "OUTPUT_URL": cloud.objects.as_uri(),
@@ -112,6 +134,7 @@ def test_none_of_thirty_planted_values_is_left_anywhere(tmp_path: Path) -> None:
         config.write_bytes(orjson.dumps({"version": 1, "subscribers": entries}))
         for name, answer in zip(NAMES, (page, debug, gone), strict=True):
             _echo(cloud.receivers[name], answer)
+        receivers = list(cloud.receivers.values())
         cloud.notify(JOB.job_id, "Success")
         assert cloud.settle()
         sent = b"".join(
@@ -120,6 +143,8 @@ def test_none_of_thirty_planted_values_is_left_anywhere(tmp_path: Path) -> None:
         answer = get(cloud, f"/jobs/{JOB.job_id}/deliveries")
         attempts = [each for delivery in json.loads(answer)["deliveries"] for each in delivery["attempts"]]
         shown = b"".join(terminal(cloud, config))
+        cookie, _ = asked(cloud, "POST", "/", form=f"token={TOKEN}")
+        seen = pages(cloud, cookie)
         left = {
             path: path.read_bytes()
             for root in (cloud.objects, cloud.logs)
@@ -129,10 +154,18 @@ def test_none_of_thirty_planted_values_is_left_anywhere(tmp_path: Path) -> None:
     assert {each["status"] for each in attempts} == {404, 500, 410}
     assert all("[redacted]" in each["excerpt"] for each in attempts), "they did echo"
     assert shown.count(b"[redacted]") > 4
+    assert seen.count(b"[redacted]") > 2
     assert len(left) > 20
     plain = {value for value in values if "user" not in value and "password" not in value}
     assert all(value.encode() in sent for value in plain), "all were sent"
-    everything = {Path("answer"): answer, Path("terminal"): shown, **left}
+    everything = {Path("answer"): answer, Path("terminal"): shown, Path("pages"): seen, **left}
     for place, body in everything.items():
         found = [value for value in values if value.encode() in body]
         assert found == [], place
+    told = [json.loads(each.body)["data"].get("links") for receiver in receivers for each in receiver.requests]
+    (signature,) = {links["report"].split("/")[-2].rpartition(".")[2].encode() for links in told if links}
+    session = cookie.partition("=")[2].split(".")[2].encode()
+    assert (len(signature), len(session)) == (43, 43)
+    assert not [place for place, body in left.items() if session in body or TOKEN.encode() in body]
+    assert {place.name for place, body in left.items() if signature in body} == {"event.json", "body.json"}
+    assert not [place for place in left if session.decode() in str(place) or signature.decode() in str(place)]
