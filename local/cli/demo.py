@@ -19,7 +19,7 @@ from local import recorded
 from local.cli.printing import console, printable, say, say_table
 from local.cloud.accounts import ROLE
 from local.cloud.server import Fault, Response
-from local.cloud.world import SECRETS, TOKEN, World, world
+from local.cloud.world import LINK_KEY, SECRETS, TOKEN, World, world
 
 DOCUMENTED = "documented"
 _FINAL = {"Success", "Fail"}
@@ -69,7 +69,7 @@ def demo(
     folder = cloud.job(jobs[recorded.SHOWN].job_id)
     say()
     say("Open the report in a browser:")
-    console().print(Text(printable((folder / "report.html").resolve()), "bold"), soft_wrap=True)
+    console().print(Text(printable((folder / "report.html").resolve().as_uri()), "bold"), soft_wrap=True)
     say(f"Everything the jobs left behind: {cloud.objects / 'jobs'}")
     if not all(check.holds for check in checks):
         raise typer.Exit(1)
@@ -153,6 +153,10 @@ def _checks(cloud: World, jobs: dict[str, recorded.RecordedJob]) -> Iterator[Che
         "the HTTP function answers the same summary",
         _over_http(cloud, documented.job_id) == (folder / "summary.json").read_bytes(),
     )
+    yield Check(
+        "the link in the webhook opens the report without a token",
+        _opened(orjson.loads(copies[0].body)["data"]["links"]["report"]) == (folder / "report.html").read_bytes(),
+    )
     yield Check("no secret in any log or object", not list(_leaks(cloud)))
 
 
@@ -169,9 +173,16 @@ def _over_http(cloud: World, job_id: str) -> bytes:
         return bytes(answer.read())
 
 
+def _opened(link: str) -> bytes:
+    with urllib.request.urlopen(link, timeout=30) as answer:  # noqa: S310 - loopback
+        return bytes(answer.read())
+
+
 def _leaks(cloud: World) -> Iterator[Path]:
     """Yield every file of the run, subscribers.json excepted, that holds a secret."""
-    secrets = [text.encode() for text in (ROLE.access_key_secret, ROLE.security_token, TOKEN, *SECRETS.values())]
+    secrets = [
+        text.encode() for text in (ROLE.access_key_secret, ROLE.security_token, TOKEN, LINK_KEY, *SECRETS.values())
+    ]
     for root in (cloud.objects, cloud.logs):
         for path in root.rglob("*"):
             if path.is_file() and any(secret in path.read_bytes() for secret in secrets):

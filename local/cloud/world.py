@@ -29,6 +29,7 @@ PREFIX = "smarttag"
 SUBSCRIBERS = "config/subscribers.json"
 ALLOWED = "127.0.0.0/8,::1/128"  # besides public addresses
 TOKEN = "local-write-token"
+LINK_KEY = base64.b64encode(hashlib.sha256(b"local links").digest()).decode()  # made up too
 _RETRIES = 8  # as template.yml has it
 PUSH_TOKEN = "local-push-token"
 
@@ -113,6 +114,7 @@ def world(
             "SUBSCRIBERS_URL": f"oss://{BUCKET}/{SUBSCRIBERS}",
             "WEBHOOK_ALLOW_CIDRS": ALLOWED,
             "SUBSCRIBER_ARCHIVE_SECRET": SECRETS["archive"],
+            "LINK_KEYS": f"local:{LINK_KEY}",
             "API_TOKENS": f"local:write:{_hash(TOKEN)},pusher:push:{_hash(PUSH_TOKEN)}",
         }
         failed: list[bytes] = []
@@ -123,6 +125,7 @@ def world(
         topic = stack.enter_context(Topic("smarttag-events"))
         topic.to_function(partial(functions.invoke_async, CALLBACK))
         http = stack.enter_context(FcHttpTrigger(functions, API, port))
+        environment["PUBLIC_URL"] = http.url  # before the first instance of a function starts
         timer = stack.enter_context(Timer(functions, CALLBACK, sweep_seconds))
         objects = folder / "oss" / BUCKET / PREFIX
         yield World(mps, oss, topic, functions, http, failed, receivers, timer, objects, folder / "logs")

@@ -8,10 +8,17 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from local.cloud.world import TOKEN, world
 from local.recorded import SHOWN, jobs
 from shared.smarttag import analyse, make_artifacts
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 ROOT = Path(__file__).parents[2]
 # name: recorded job, width and height of the screen, pixels per CSS pixel, scheme
@@ -21,8 +28,13 @@ PICTURES = {
 }
 
 
+# name: language; of the library as the local cloud has it
+LIBRARY = {"library-en": "en-US", "library-zh": "zh-CN"}
+SHELF = ("fail", "nlp", "asr", "meta", "image", "documented", SHOWN)  # the newest last
+
+
 def main(folder: Path) -> None:
-    """Render the recorded jobs and photograph their reports into ``folder``."""
+    """Photograph the reports of recorded jobs, and the library of all of them, into ``folder``."""
     from playwright.sync_api import sync_playwright
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,10 +52,30 @@ def main(folder: Path) -> None:
                 color_scheme="dark" if scheme == "dark" else "light",
             )
             page.goto(page_file.as_uri())
-            picture = folder / f"{name}.png"
-            page.screenshot(path=picture)
-            print(f"{picture} {picture.stat().st_size / 1000:.0f} kB")
+            _photograph(page, folder / f"{name}.png")
+        with _library(Path(scratch) / "cloud") as url:
+            for name, language in LIBRARY.items():
+                page = browser.new_page(viewport={"width": 1280, "height": 710}, locale=language)
+                page.goto(url)
+                page.get_by_label("API").fill(TOKEN)
+                page.get_by_role("button").click()
+                _photograph(page, folder / f"{name}.png")
         browser.close()
+
+
+@contextmanager
+def _library(folder: Path) -> Iterator[str]:
+    recordings = [jobs()[name] for name in SHELF]
+    with world(folder, {job.job_id: job.response for job in recordings}, sweep_seconds=3600) as cloud:
+        for job in recordings:
+            cloud.notify(job.job_id, "Success")
+            cloud.settle()  # one after the other: the library shows them in this order
+        yield cloud.http.url
+
+
+def _photograph(page: Page, picture: Path) -> None:
+    page.screenshot(path=picture)
+    print(f"{picture} {picture.stat().st_size / 1000:.0f} kB")
 
 
 if __name__ == "__main__":

