@@ -108,8 +108,11 @@ def test_what_is_not_needed_is_not_loaded(tmp_path: Path) -> None:
         "print('CALLBACK', sorted({'werkzeug', 'cryptography'} & set(sys.modules)))\n"
         f"{HANDLER}"
         "print('API', sorted({'cryptography', 'urllib3', 'jinja2', 'fc2'} & set(sys.modules)))\n"
+        "pages = ('shared.http.pages.', 'shared.catalogue')\n"
+        "print('PAGES', sorted(name for name in sys.modules if name.startswith(pages)))\n"
     )
     done = run(code, EVENT | {"rawPath": "/jobs/j1"}, OUTPUT_URL=f"file://{tmp_path}")
     assert answer_of(done)["statusCode"] == 401
     assert "CALLBACK []" in done.stdout.splitlines()
     assert "API []" in done.stdout.splitlines()
+    assert "PAGES []" in done.stdout.splitlines()

@@ -27,7 +27,19 @@ from shared import logs, wiring
 from shared.jobs import ARTIFACTS
 from shared.settings import LinkKey
 from tests import browser
-from tests.http.fakes import DONE, LINK_TOKEN, LINKS, NOW, READ, RUNNING, FakeService, make_app, serving
+from tests.http.fakes import (
+    DONE,
+    LINK_TOKEN,
+    LINKS,
+    NOW,
+    READ,
+    RUNNING,
+    SESSIONS,
+    TOKENS,
+    FakeService,
+    make_app,
+    serving,
+)
 from tests.http.test_local_cloud import response_of
 
 AUTH = {"Authorization": f"Bearer {READ}"}
@@ -67,6 +79,8 @@ FORGED = {
     "another purpose": f"{HEAD}.{signed('smarttag-relay session' + chr(10) + HEAD)}",
     "no purpose": f"{HEAD}.{signed(HEAD)}",
     "an empty key": f"{HEAD}.{signed('smarttag-relay link' + chr(10) + HEAD, b'')}",
+    "a session": SESSIONS.make(TOKENS[0]),
+    "a session that calls itself a link": SESSIONS.make(TOKENS[0]).replace("ses_", f"lnk_{DONE}."),
     "a token of the API": READ,
     "dots": "...",
 }

@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,12 +18,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.test import Client, TestResponse
 
+from local.packaging.package import TEMPLATES
 from shared import logs
 from shared.http.pages import COOKIE, PAGES
 from shared.links import SESSION_SECONDS
+from shared.templates import compile_in
 from tests.http.fakes import DONE, PUSH, READ, RUNNING, SESSIONS, TOKENS, WRITE, FakeService, make_app, published
 from tests.http.hostile import hostile_service
 
+ROOT = Path(__file__).parents[2]
 HOME = {"Origin": "http://localhost"}
 SESSION_PAGES = ["/library", "/library/operations", f"/library/jobs/{DONE}", f"/library/jobs/{DONE}/report.html"]
 POSTS = ["/", "/sign-out", f"/library/jobs/{DONE}/redeliver", "/library/operations/replay"]
@@ -327,3 +333,24 @@ def test_no_log_line_holds_a_token_or_a_session() -> None:
 def test_every_page_is_in_the_documentation() -> None:
     text = Path("docs/pages.md").read_text("utf-8")
     assert [route.path for route in PAGES if f"`{route.path}" not in text and route.method == "GET"] == []
+
+
+def test_the_packaged_pages_are_compiled_beforehand(tmp_path: Path) -> None:
+    """A copy without template sources answers the same pages: nothing is left to parse at a cold start."""
+    shutil.copytree(ROOT / "shared", tmp_path / "shared", ignore=shutil.ignore_patterns("__pycache__"))
+    for room, filters in TEMPLATES.items():
+        compile_in(tmp_path / room, filters)
+    for source in (*tmp_path.rglob("*.j2"), *tmp_path.rglob("*.css")):
+        source.unlink()
+    program = (
+        "import sys; sys.path.insert(0, '.')\n"
+        "from werkzeug.test import Client\n"
+        "from shared.http.app import App\n"
+        "from shared.http.routes import Dependencies\n"
+        "from shared.http.tokens import TokenAuth\n"
+        "from shared.links import Sessions\n"
+        "app = App(Dependencies(None, TokenAuth((), 'token'), sessions=Sessions((), ())))\n"
+        "sys.stderr.write(Client(app).get('/').text)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, check=True)
+    assert done.stderr.decode().endswith(Client(make_app(FakeService())).get("/").text)
