@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -66,7 +67,7 @@ def replay(context: RequestContext) -> Response:
             context.service.replay(name)
             counts["replayed"] += 1
         except PermanentError as error:
-            log_error("http.replay.failed", error, letter=name[:200])
+            log_error("http.replay.failed", error, level=logging.WARNING, letter=name[:200])
             counts["failed"] += 1
     return access.go(f"/library/operations?replayed={counts['replayed']}&failed={counts['failed']}")
 
