@@ -28,7 +28,15 @@ from shared.storage.directory import DirectoryStore
 BUCKET = "smarttag-results"
 REGION = "cn-shanghai"
 _PAGE, _LARGEST_PAGE = 100, 1000  # keys in an answer to ListObjectsV2
-_LIST_PARAMETERS = {"list-type", "encoding-type", "prefix", "start-after", "continuation-token", "max-keys"}
+_LIST_PARAMETERS = {
+    "list-type",
+    "encoding-type",
+    "prefix",
+    "delimiter",
+    "start-after",
+    "continuation-token",
+    "max-keys",
+}
 
 
 class OssStandIn(StandIn):
@@ -117,15 +125,25 @@ class OssStandIn(StandIn):
             raise Refusal(400, "InvalidArgument", "max-keys is not between 1 and 1000.")
         token = query.get("continuation-token")
         after = base64.b64decode(token).decode() if token else query.get("start-after", "")
-        found = list(islice(store.list(query.get("prefix", ""), after), size + 1))
+        prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
+        if delimiter not in {"", "/"} or (delimiter and not prefix.endswith("/")):
+            raise Refusal(501, "NotImplemented", "The local OSS lists with the delimiter / in a folder only.")
+        keys = store.children(prefix, after) if delimiter else store.list(prefix, after)
+        found = list(islice(keys, size + 1))
         shown = quote if query.get("encoding-type") == "url" else escape
-        fields = {"Name": bucket, "Prefix": shown(query.get("prefix", "")), "MaxKeys": str(size)}
+        fields = {"Name": bucket, "Prefix": shown(prefix), "MaxKeys": str(size)}
         fields |= {"KeyCount": str(len(found[:size])), "IsTruncated": "true" if len(found) > size else "false"}
         if "encoding-type" in query:
             fields["EncodingType"] = query["encoding-type"]
         if len(found) > size:
             fields["NextContinuationToken"] = base64.b64encode(found[size - 1].encode()).decode()
-        contents = (self._entry(store, bucket, key, shown(key)) for key in found[:size])
+        contents = [
+            f"<CommonPrefixes><Prefix>{shown(key)}</Prefix></CommonPrefixes>"
+            if key.endswith("/")
+            else self._entry(store, bucket, key, shown(key))
+            for key in found[:size]
+        ]
+        contents.sort(key=lambda each: each.startswith("<CommonPrefixes>"))
         return _xml(200, f"<ListBucketResult>{_tags(fields)}{''.join(contents)}</ListBucketResult>")
 
     def _entry(self, store: DirectoryStore, bucket: str, key: str, shown: str) -> str:

@@ -60,6 +60,14 @@ class ObjectStore(Protocol):
         """Yield the keys under ``prefix`` in ascending byte order, page by page as they are consumed."""
         ...
 
+    def children(self, folder: str, start_after: str = "") -> Iterator[str]:
+        """Yield what lies directly in ``folder``, which ends in a slash, in ascending byte order.
+
+        That is keys, and each folder once, with its slash, whatever lies below it. ``start_after`` must not lie below
+        one of these.
+        """
+        ...
+
     def delete(self, key: str) -> None:
         """Remove the object; removing what is not there is no error."""
         ...

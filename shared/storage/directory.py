@@ -94,6 +94,11 @@ class DirectoryStore:
             self._path(folder)
         return self._walk(f"{folder}/" if folder else "", prefix, start_after)
 
+    def children(self, folder: str, start_after: str = "") -> Iterator[str]:
+        """See ``ObjectStore.children``."""
+        self._path(folder.rstrip("/"))
+        return (key for key in self._entries(folder) if key > start_after)
+
     def delete(self, key: str) -> None:
         """See ``ObjectStore.delete``. Emptied directories go too: they are no objects, and listing would visit them."""
         found = self._stat(key)
@@ -163,14 +168,19 @@ class DirectoryStore:
                     leftover.unlink()
         self._ready = True
 
-    def _walk(self, folder: str, prefix: str, start_after: str) -> Iterator[str]:
+    def _entries(self, folder: str) -> Iterator[str]:
         names: list[str] = []
         gone = contextlib.suppress(FileNotFoundError, NotADirectoryError)
         with self._explained(folder), gone, os.scandir(self._root / folder) as entries:
             names = sorted(filter(None, map(_as_in_key, entries)))
         for name in names:
             key = folder + name
-            if not key.startswith(prefix[: len(key)]) or key == f"{_HIDDEN}/" or not key.isprintable():
+            if key != f"{_HIDDEN}/" and key.isprintable():
+                yield key
+
+    def _walk(self, folder: str, prefix: str, start_after: str) -> Iterator[str]:
+        for key in self._entries(folder):
+            if not key.startswith(prefix[: len(key)]):
                 continue
             if key.endswith("/"):
                 if key > start_after or start_after.startswith(key):

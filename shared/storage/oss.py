@@ -27,7 +27,7 @@ _MD5 = re.compile('"([0-9A-F]{32})"')
 _LISTING = re.compile(
     r"<ListBucketResult[\s>].*<IsTruncated>(true|false)</IsTruncated>.*</ListBucketResult>\s*", re.DOTALL
 )
-_LISTED = re.compile(r"<Key>([^<]*)</Key>")
+_LISTED = re.compile(r"<Key>([^<]*)</Key>|<CommonPrefixes>\s*<Prefix>([^<]*)</Prefix>")
 _NEXT = re.compile(r"<NextContinuationToken>([^<]+)</NextContinuationToken>")
 
 
@@ -164,7 +164,15 @@ class OssStore:
         """See ``ObjectStore.list``."""
         if folder := prefix.rpartition("/")[0]:
             check_key(folder)
-        query = {"list-type": "2", "encoding-type": "url", "max-keys": _PAGE, "prefix": self._prefix + prefix}
+        return self._pages({"prefix": self._prefix + prefix}, start_after)
+
+    def children(self, folder: str, start_after: str = "") -> Iterator[str]:
+        """See ``ObjectStore.children``."""
+        check_key(folder.rstrip("/"))
+        return self._pages({"prefix": self._prefix + folder, "delimiter": "/"}, start_after)
+
+    def _pages(self, what: dict[str, str], start_after: str) -> Iterator[str]:
+        query = {"list-type": "2", "encoding-type": "url", "max-keys": _PAGE, **what}
         if start_after:
             query["start-after"] = self._prefix + start_after
         while True:
@@ -228,4 +236,5 @@ def _page(answer: Answer) -> tuple[list[str], str]:
     found, token = _LISTING.search(text), _NEXT.search(text)
     if not found or (found[1] == "true") != bool(token):
         raise Unavailable("OSS answered no list of keys; check OSS_ENDPOINT")
-    return [unquote(key) for key in _LISTED.findall(text)], unquote(token[1]) if token else ""
+    # Folders stand behind the keys, in the order that they share.
+    return sorted(unquote(key or folder) for key, folder in _LISTED.findall(text)), unquote(token[1]) if token else ""

@@ -19,7 +19,7 @@ class RetryingStore:
     def __init__(self, store: ObjectStore) -> None:
         self.create, self.put = _retrying(store.create), _retrying(store.put)
         self.get, self.head = _retrying(store.get), _retrying(store.head)
-        self.list, self.delete = store.list, store.delete
+        self.list, self.children, self.delete = store.list, store.children, store.delete
 
 
 def _retrying(operation: Callable[_P, _T]) -> Callable[_P, _T]:

@@ -81,6 +81,20 @@ class MemoryStore:
             check_key(folder)
         return self._pages(prefix, start_after)
 
+    def children(self, folder: str, start_after: str = "") -> Iterator[str]:
+        check_key(folder.rstrip("/"))
+        while True:
+            with self._step("list", folder):
+                keys, found = self._listed(), list[str]()
+                while len(found) <= _PAGE and (after := _found(keys, folder, start_after, 1)):
+                    name, slash, _ = after[0][len(folder) :].partition("/")
+                    found.append(folder + name + slash)
+                    start_after = f"{folder}{name}/\U0010ffff" if slash else after[0]
+            yield from found[:_PAGE]
+            if len(found) <= _PAGE:
+                return
+            start_after = found[_PAGE - 1] + ("\U0010ffff" if found[_PAGE - 1].endswith("/") else "")
+
     def delete(self, key: str) -> None:
         with self._step("delete", check_key(key)):
             self._remember()
@@ -103,13 +117,15 @@ class MemoryStore:
     def _pages(self, prefix: str, start_after: str) -> Iterator[str]:
         while True:
             with self._step("list", prefix):
-                lag = self._lag() if self._lag else 0
-                keys = self._past[-lag] if 0 < lag <= len(self._past) else self._keys
-                found = _found(keys, prefix, start_after, _PAGE + 1)
+                found = _found(self._listed(), prefix, start_after, _PAGE + 1)
             yield from found[:_PAGE]
             if len(found) <= _PAGE:
                 return
             start_after = found[_PAGE - 1]
+
+    def _listed(self) -> Sequence[str]:
+        lag = self._lag() if self._lag else 0
+        return self._past[-lag] if 0 < lag <= len(self._past) else self._keys
 
     def _step(self, what: str, key: str) -> threading.Lock:
         self.gate(what, key, "before")

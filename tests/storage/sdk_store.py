@@ -58,11 +58,20 @@ class SdkStore:
     def list(self, prefix: str, start_after: str = "") -> Iterator[str]:
         if folder := prefix.rpartition("/")[0]:
             check_key(folder)
-        request = sdk.ListObjectsV2Request(bucket=self._bucket, prefix=self._prefix + prefix, max_keys=1000)
+        return self._pages(start_after, prefix=self._prefix + prefix)
+
+    def children(self, folder: str, start_after: str = "") -> Iterator[str]:
+        check_key(folder.rstrip("/"))
+        return self._pages(start_after, prefix=self._prefix + folder, delimiter="/")
+
+    def _pages(self, start_after: str, **what: str) -> Iterator[str]:
+        request = sdk.ListObjectsV2Request(bucket=self._bucket, max_keys=1000, **what)
         request.start_after = self._prefix + start_after if start_after else None
         for page in self._client.list_objects_v2_paginator().iter_page(request):
-            for entry in page.contents or ():
-                yield entry.key[len(self._prefix) :]
+            keys = [entry.key for entry in page.contents or ()]
+            keys += [entry.prefix for entry in page.common_prefixes or ()]
+            for key in sorted(keys):
+                yield key[len(self._prefix) :]
 
     def delete(self, key: str) -> None:
         self._client.delete_object(sdk.DeleteObjectRequest(bucket=self._bucket, key=self._full(key)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from shared.errors import BadInput, ObjectNotFound
 from shared.storage import ObjectStore
+from tests.fakes.memory_store import MemoryStore
 
 KEY = "jobs/88c6ca184c0e47098a5b665e2a126797/summary.json"
 
@@ -222,3 +224,26 @@ def test_it_behaves_like_a_dictionary(
     assert {key: store.get(key) for key in store.list("")} == model
     expected = sorted((key for key in model if key.startswith(prefix) and key > after), key=str.encode)
     assert list(store.list(prefix, after)) == expected
+
+
+def test_children_are_keys_and_folders_each_once(store: ObjectStore) -> None:
+    for key in ("outbox/b/1", "outbox/b/2", "outbox/b-", "outbox/c/d/e", "outbox/é/1", "outbox/a", "outboxes/x", "o"):
+        store.put(key, b"")
+    assert list(store.children("outbox/")) == ["outbox/a", "outbox/b-", "outbox/b/", "outbox/c/", "outbox/é/"]
+    assert list(store.children("outbox/", "outbox/b-")) == ["outbox/b/", "outbox/c/", "outbox/é/"]
+    assert list(store.children("outbox/", "outbox/bb")) == ["outbox/c/", "outbox/é/"]
+    assert list(store.children("outbox/c/d/")) == ["outbox/c/d/e"]
+    assert list(store.children("nothing/")) == []
+    store.delete("outbox/c/d/e")
+    assert "outbox/c/" not in list(store.children("outbox/"))
+    with pytest.raises(BadInput):
+        list(store.children("../"))
+
+
+def test_the_fake_pages_children_too() -> None:
+    store = MemoryStore(time.time)
+    names = [f"outbox/{number:04}" for number in range(2100)]
+    for name in names:
+        store.load(name if name[-1] in "05" else f"{name}/x", b"", 0)
+    assert list(store.children("outbox/")) == [name if name[-1] in "05" else f"{name}/" for name in names]
+    assert store.calls == [("list", "outbox/")] * 3

@@ -29,6 +29,7 @@ from shared.errors import (
 )
 from shared.retrying import Limits
 from shared.storage.oss import OssStore
+from tests.storage.sdk_store import SdkStore, sdk_client
 
 KEY = "jobs/88c6ca184c0e47098a5b665e2a126797/summary.json"
 ROOT = Path(__file__).parents[2]
@@ -218,6 +219,19 @@ def test_listing_goes_on_page_by_page(oss: OssStandIn, oss_store: OssStore, tmp_
     oss.fail(Fault("reset"))
     assert list(keys) == [f"outbox/{index:05}" for index in range(6, 2100)]
     assert len(oss.requests) == 4
+
+
+def test_children_go_on_page_by_page(oss: OssStandIn, oss_store: OssStore, tmp_path: Path) -> None:
+    folder = tmp_path / "oss" / BUCKET / "some/prefix/outbox"
+    names = [f"{index:05}" for index in range(2100)]
+    for name in names:
+        (folder / name).mkdir(parents=True)
+        (folder / name / "below").touch()
+    expected = [f"outbox/{name}/" for name in names]
+    assert list(oss_store.children("outbox/")) == expected
+    assert len(oss.requests) == 3
+    judge = SdkStore(sdk_client(oss.url, REGION, ROLE), BUCKET, "some/prefix")
+    assert list(judge.children("outbox/")) == expected
 
 
 def listing(*parts: str) -> Response:
