@@ -18,6 +18,7 @@ from shared.credentials import Credentials
 from shared.errors import BadInput, BadSettings, ObjectNotFound, RelayError, SubscribersBroken
 from shared.jobs import RESPONSE, artifact_key
 from shared.links import Links
+from shared.outbox.bucket_queue import BucketQueue
 from shared.outbox.dead_letters import DeadLetters
 from shared.outbox.outbox import Outbox
 from shared.outbox.records import iso
@@ -264,7 +265,8 @@ class Relay:
     @cached_property
     def outbox(self) -> Outbox:
         """What is to be done."""
-        return Outbox(self._retrying, time.time, random.Random(), given_up=self._given_up)
+        queue = BucketQueue(self._retrying)
+        return Outbox(self._retrying, queue, time.time, random.Random(), given_up=self._given_up)
 
     @cached_property
     def dead_letters(self) -> DeadLetters:

@@ -24,7 +24,7 @@ def outbox(
             "enqueuedAt": iso(task.enqueued_at),
             "nextTry": iso(task.due),
         }
-        for task in relay(os.environ).outbox.listed()
+        for task in sorted(relay(os.environ).outbox.listed(), key=lambda task: task.due)
     ]
     if as_json:
         say_json(entries)

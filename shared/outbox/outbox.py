@@ -23,7 +23,8 @@ from shared.outbox.outcome import Outcome, State
 from shared.outbox.partitions import side_by_side
 from shared.outbox.records import SCHEMA_VERSION, AttemptKind, Claim, Record, iso
 from shared.outbox.schedule import next_due
-from shared.outbox.task import OUTBOX, Task, parse_key
+from shared.outbox.task import Task, parse_key
+from shared.outbox.task_queue import TaskQueue
 from shared.storage import ObjectStore
 
 _LOST = Record(
@@ -75,13 +76,14 @@ def _nothing_follows(_task: Task, _state: State, _record: Record) -> tuple[Task,
 
 @dataclass(frozen=True)
 class Outbox:
-    """The protocol over a store.
+    """The protocol over a store, which holds claims and receipts, and a queue, which says what is due.
 
     ``given_up`` returns what follows from the end of a task that leaves a dead letter. It is called before the end is
     recorded, so that nothing is lost, and therefore perhaps more than once.
     """
 
     store: ObjectStore  # one that asks again where an answer may have been lost
+    queue: TaskQueue
     clock: Callable[[], float]  # seconds since 1970; workers' clocks may disagree
     rng: random.Random  # jitter
     threads: int = 32  # tasks at a time
@@ -93,7 +95,7 @@ class Outbox:
 
     def enqueue(self, task: Task) -> None:
         """Write the task down; when this returns it stands."""
-        self.store.put(task.key, b"{}")
+        self.queue.add(task)
 
     def enqueue_all(self, tasks: Iterable[Task]) -> None:
         """Write all of them down; when this returns they stand."""
@@ -102,19 +104,13 @@ class Outbox:
     def remove(self, task: Task) -> None:
         """Remove the task. One that stays is looked at once more and removed then."""
         try:
-            self.store.delete(task.key)
+            self.queue.remove(task)
         except RelayError as error:
             log_error("outbox.remove.failed", error, level=logging.WARNING, task=task.key)
 
-    def listed(self, until: int | None = None) -> Iterator[Task]:
-        """Yield the tasks in the order of their due time, up to ``until`` (milliseconds)."""
-        for key in self.store.list(OUTBOX):
-            task = parse_key(key)
-            if task is None:
-                continue
-            if until is not None and task.due > until:
-                return
-            yield task
+    def listed(self) -> Iterator[Task]:
+        """Yield the tasks, due or not, in no particular order."""
+        return self.queue.waiting()
 
     def read_json(self, key: str) -> dict[str, Any] | None:
         """Return the JSON under ``key``; None if there is nothing."""
@@ -139,7 +135,7 @@ class Outbox:
         A worker that has not said what came of it after ``lease`` seconds counts as dead.
         """
         begun = self.clock()
-        claim = Claim(uuid.uuid4().hex, lease, int(begun * 1000), task.key)
+        claim = Claim(uuid.uuid4().hex, lease, int(begun * 1000), task.older_key)
         if not self.store.create(task.claim_key, orjson.dumps(claim)):
             return self._recover_claim(task)
         # Nobody can have ended a task before its first attempt was claimed, so the usual case reads nothing.
@@ -182,7 +178,8 @@ class Outbox:
         claim = Claim.from_json(found)
         if info.age < claim.lease:
             claimed = parse_key(claim.task)
-            return Outcome(State.CLAIMED_ELSEWHERE, next_tasks=() if claimed is None else (claimed,))
+            tasks = () if claimed is None else (replace(claimed, older=task.older),)
+            return Outcome(State.CLAIMED_ELSEWHERE, next_tasks=tasks)
         return self._record_outcome(task, Outcome(State.RETRY, _LOST), self.now() - int(info.age * 1000))
 
     def _read_result(self, task: Task) -> Record | None:

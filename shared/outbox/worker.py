@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 import traceback
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from uuid import uuid4
 
 from shared.errors import RelayError, RetryableError
-from shared.logs import log_error
+from shared.logs import log, log_error
 from shared.metrics import note_due, note_outcome
 from shared.outbox.outbox import Claimed, Handler, Outbox
 from shared.outbox.outcome import Outcome, State
 from shared.outbox.partitions import side_by_side
+from shared.outbox.schedule import is_too_late
 from shared.outbox.task import Task, TaskKind
 
 Handlers = Mapping[TaskKind, Handler]
 Result = tuple[Task, Outcome]
-_Item = tuple[Task, Claimed | Outcome | None]  # claimed before, or what came of that, or not yet
 
 _SHORTEST_LEASE = 120.0  # seconds; eight times the deadline of a delivery
 _GRACE = 30.0  # seconds after its time limit in which a worker may still be ending
-_MOST = 1000  # tasks of one partition in memory at a time
-_PASSES = 20
+_LATE = 600_000  # ms
 
 
 class NotEnqueued(RetryableError):
@@ -67,57 +69,115 @@ class Worker:
 
         threads = self.outbox.threads
         begun = filter(None, side_by_side(new, begin, threads=threads))
-        work: list[tuple[str, _Item]] = [(_partition(task), (task, claimed)) for task, claimed in begun]
-        results = side_by_side(work, run.work, run.follow, threads=threads)
+        work = [(_turn(task.partition), _Do(task, claimed)) for task, claimed in begun]
+        results = run.results(work)
         if failures:
             raise NotEnqueued(results, failures)
         return results
 
     def sweep(self, seconds: float) -> dict[str, int]:
-        """Do what is due, and what becomes due by that; begin nothing that could outlast ``seconds``.
+        """Do what is due and no other worker is looking after; begin nothing that could outlast ``seconds``.
 
         Returns:
             How many tasks came to each ``State``.
         """
         run = _Run(self.outbox, self.handlers(), seconds, self.outbox.now() + 1000 * seconds)
-        counts: Counter[str] = Counter()
-        for _ in range(_PASSES):
-            found: list[tuple[str, _Item]] = [
-                (_partition(task), (task, None)) for task in sorted(run.due(), key=_order)
-            ]
-            done = side_by_side(found, run.work, run.follow, threads=self.outbox.threads)
-            counts.update(outcome.state.value for _, outcome in done)
-            if not found or run.is_over():
-                break
+        counts = Counter(outcome.state.value for _, outcome in run.results(run.openings()))
+        run.end()
         return dict(counts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Do:
+    """A task to be done: claimed before, or what came of that, or not yet."""
+
+    task: Task
+    begun: Claimed | Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """Partitions of one turn to look into, one after the other, and from where in each."""
+
+    turn: str
+    partitions: tuple[tuple[str, str], ...]
+
+
+_Item = tuple[str, _Do | _Open]  # with its turn
+_Done = tuple[Result | None, list[_Item]]  # and what is to be done next
 
 
 @dataclass(frozen=True)
 class _Run:
-    """One use of the outbox: its handlers, its time, and what it has met."""
+    """One use of the outbox: its handlers, its time, and what it has met. Operations of sets and dicts are atomic."""
 
     outbox: Outbox
     handlers: Handlers
     seconds: float
     ends: float  # in milliseconds since 1970
-    seen: set[str] = field(default_factory=set)  # keys; a set's own operations are atomic
+    worker: str = field(default_factory=lambda: uuid4().hex)
+    leases: set[str] = field(default_factory=set)  # of partitions
     resting: set[str] = field(default_factory=set)  # partitions
+    oldest: dict[str, int] = field(default_factory=dict)  # when something there was due
 
-    def is_over(self) -> bool:
-        return self.outbox.now() >= self.ends
+    def results(self, items: Iterable[_Item]) -> list[Result]:
+        """Work on all items, and on what follows from them."""
+        done = side_by_side(items, self.step, lambda each: each[1], threads=self.outbox.threads)
+        return [result for result, _ in done if result is not None]
 
-    def due(self) -> Iterator[Task]:
-        """Yield the tasks that are due and that this run has not met."""
-        taken: Counter[str] = Counter()
-        now, number, oldest = self.outbox.now(), 0, 0.0
-        for task in self.outbox.listed(now):
-            number, oldest = number + 1, oldest or (now - task.due) / 1000
-            known = task.kind in self.handlers and task.key not in self.seen
-            if known and _partition(task) not in self.resting and taken[_partition(task)] < _MOST:
-                taken[_partition(task)] += 1
-                self.seen.add(task.key)
-                yield task
-        note_due(number, oldest)
+    def openings(self) -> list[_Item]:
+        """Return where to begin; in an order of its own, so that sweeps at the same time take different work."""
+        names = self.outbox.queue.partitions(self.outbox.now())
+        self.outbox.rng.shuffle(names)
+        turns: dict[str, list[str]] = {}
+        for name in names:
+            turns.setdefault(_turn(name), []).append(name)
+        return [
+            (turn, _Open(turn, tuple((name, "") for name in sorted(found, key=_is_retry))))
+            for turn, found in turns.items()
+        ]
+
+    def end(self) -> None:
+        """Let others look after the partitions, and say so if something has waited for long."""
+        late = {name: self.outbox.now() - due for name, due in self.oldest.items()}
+        if late and (longest := max(late.values())) > _LATE:
+            where = [name for name, each in late.items() if each > _LATE]
+            log("outbox.late", level=logging.WARNING, seconds=longest // 1000, partitions=where[:20])
+        for lease in self.leases:
+            try:
+                self.outbox.queue.let_go(lease)
+            except RelayError as error:  # it runs out
+                log_error("outbox.lease.kept", error, level=logging.WARNING)
+
+    def step(self, item: _Do | _Open) -> _Done:
+        """Do one thing; a surprise in it must not cost the others."""
+        if isinstance(item, _Do):
+            result = self.work(item)
+            return result, [(_turn(task.partition), _Do(task)) for task in self.following(item, result[1])]
+        try:
+            return None, self.open(item)
+        except Exception as error:  # noqa: BLE001 - what is due there stays
+            log_error("outbox.partition.failed", error, partition=item.partitions[0][0], trace=_trace(error))
+            return None, [(item.turn, _Open(item.turn, item.partitions[1:]))] if item.partitions[1:] else []
+
+    def open(self, item: _Open) -> list[_Item]:
+        """Return the tasks of the next batch, and then the partitions that are left."""
+        if self.outbox.now() >= self.ends:
+            return []
+        (name, after), rest = item.partitions[0], item.partitions[1:]
+        now = self.outbox.now()
+        batch = self.outbox.queue.due(name, now, after)
+        found = [task for task in batch.tasks if task.kind in self.handlers]
+        self.oldest.update({name: min(task.due for task in found)} if found and not after else {})
+        if name in self.resting:
+            found = [task for task in found if is_too_late(task, now)]
+        lease = self.outbox.queue.hold(name, now, self.worker) if found else ""
+        self.leases.update([lease] if lease else [])
+        # Of first attempts the latest come first: what was held up before must not hold up what comes now.
+        tasks = sorted(found, key=lambda task: task.due, reverse=not _is_retry(name)) if lease else []
+        if batch.after and (lease or not batch.tasks):
+            rest = (*rest, (name, batch.after))
+        return [(item.turn, _Do(task)) for task in tasks] + ([(item.turn, _Open(item.turn, rest))] if rest else [])
 
     def begin(self, task: Task, *, expedite: bool) -> tuple[Task, Claimed | Outcome]:
         """Claim a new task and write it down for the day that this worker dies.
@@ -137,23 +197,25 @@ class _Run:
             self.outbox.enqueue_all(claimed.next_tasks)
         return task, claimed
 
-    def work(self, item: _Item) -> Result:
-        """Do one task, claimed before or not; a surprise in it must not cost the others."""
-        task, begun = item
-        try:
-            outcome = self._perform(task, begun)
-        except Exception as error:  # noqa: BLE001 - the task stays where it is
-            trace = None if isinstance(error, RelayError) else traceback.format_tb(error.__traceback__)
-            log_error("outbox.task.failed", error, task=task.key, trace=trace)
-            outcome = Outcome(State.FAILED)
-        note_outcome(f"{task.kind.value}.{outcome.state.value}")
-        return task, outcome
+    def following(self, item: _Do, outcome: Outcome) -> tuple[Task, ...]:
+        """Return what is to be done now because of this: what follows from it, whose own due time is for the day that
 
-    def follow(self, result: Result) -> Iterator[tuple[str, _Item]]:
-        """Yield what follows from a task's end: it is due only later, in case that this worker dies."""
-        for task in result[1].next_tasks:
-            self.seen.add(task.key)
-            yield _partition(task), (task, None)
+        this worker dies; and in a sweep the next attempt, if a worker that died has put it off for long enough.
+        """
+        following = outcome.next_tasks
+        if item.begun is None and outcome.state is State.RETRY:
+            due = outcome.record.next or sys.maxsize
+            again = replace(item.task, attempt=item.task.attempt + 1, due=due)
+            following += (again,) if due <= self.outbox.now() else ()
+        return following
+
+    def work(self, item: _Do) -> Result:
+        """Do one task, claimed before or not."""
+        try:
+            return item.task, self._perform(item.task, item.begun)
+        except Exception as error:  # noqa: BLE001 - the task stays where it is
+            log_error("outbox.task.failed", error, task=item.task.key, trace=_trace(error))
+            return item.task, Outcome(State.FAILED)
 
     def _perform(self, task: Task, begun: Claimed | Outcome | None) -> Outcome:
         handler = self.handlers[task.kind]
@@ -161,7 +223,7 @@ class _Run:
             if not self._in_time(handler):
                 return Outcome(State.OUT_OF_TIME)
             if reason := handler.suspended(task):
-                self.resting.add(_partition(task))
+                self.resting.add(task.partition)
                 return Outcome.without_attempt(State.SUSPENDED, reason)
             begun = self.outbox.claim(task, self._lease(task))
             if isinstance(begun, Outcome):
@@ -196,11 +258,15 @@ class _Run:
         return max(_SHORTEST_LEASE, min(self.handlers[task.kind].lease, left + _GRACE))
 
 
-def _partition(task: Task) -> str:
-    """Name those whose tasks wait for one another: a subscriber's, or all of a kind; no subscriber has a colon."""
-    return task.subscriber or f"{task.kind.value}:"
+def _turn(partition: str) -> str:
+    """Name the partitions that take turns with others as one: a subscriber's, or all of a kind."""
+    kind, _, owner = partition.rpartition("~")[0].partition("~")
+    return f"{kind}~{owner}" if kind == TaskKind.DELIVERY.value else kind
 
 
-def _order(task: Task) -> tuple[bool, int]:
-    """Sort first attempts before retries, which must not hold them up, and the newest of them before what was held."""
-    return (True, task.due) if task.attempt > 1 else (False, -task.due)
+def _is_retry(partition: str) -> bool:
+    return partition.endswith("~retry")
+
+
+def _trace(error: Exception) -> list[str] | None:
+    return None if isinstance(error, RelayError) else traceback.format_tb(error.__traceback__)

@@ -43,8 +43,10 @@ class JobSource(Protocol):
 class Announces(Protocol):
     """Who announces events; ``shared.webhooks.announcer``."""
 
-    def announce(self, job_id: str, status: JobStatus, summary: bytes, series: str, revision: str = "") -> Announcement:
-        """Return what is to be done so that everybody hears of it."""
+    def announce(
+        self, job_id: str, status: JobStatus, summary: bytes, series: str, revision: str = "", *, first: bool = False
+    ) -> Announcement:
+        """Return what is to be done so that everybody hears of it; ``first``: of the first final answer."""
         ...
 
 
@@ -140,7 +142,9 @@ class PublishHandler(Handler):
         detail["jobStatus"] = status.value
         tasks: tuple[Task, ...] = ()
         if self.announcer is not None:
-            told = self.announcer.announce(task.job_id, status, summary, task.series, revision)
+            # Whoever has just stored the first answer need not look what the version before has told of the job.
+            first = bool(detail.get("fresh")) and not revision and (task.series, task.attempt) == (FIRST, 1)
+            told = self.announcer.announce(task.job_id, status, summary, task.series, revision, first=first)
             tasks, detail = told.tasks, detail | {"fresh": told.fresh, "event": told.event, "series": told.series}
             detail["subscribers"] = [each.subscriber for each in tasks if each.subscriber]
             if manifest and (told.fresh or revision):

@@ -16,7 +16,7 @@ from shared.outbox.records import Record
 from shared.outbox.task import Task, TaskKind, redelivery_id
 from shared.webhooks import payload
 from shared.webhooks.history import last_event
-from shared.webhooks.stored_event import StoredEvents
+from shared.webhooks.stored_event import StoredEvents, event_key
 from shared.webhooks.subscriber_cache import SubscriberCache
 
 LEASE = 120.0  # seconds that a delivery may take; eight times the deadline of an attempt
@@ -46,20 +46,24 @@ class Announcer:
     clock: Callable[[], float]
     links: Links | None = None
 
-    def announce(self, job_id: str, status: JobStatus, summary: bytes, series: str, revision: str = "") -> Announcement:
+    def announce(
+        self, job_id: str, status: JobStatus, summary: bytes, series: str, revision: str = "", *, first: bool = False
+    ) -> Announcement:
         """Fix the event and return the deliveries; a fan-out of its own where subscribers.json cannot be read now.
 
-        What was told first of an event is told to everybody; a ``revision`` is an event of its own. See
-        ``StoredEvent.record`` for the other arguments.
+        What was told first of an event is told to everybody; a ``revision`` is an event of its own. Unless the caller
+        knows to be the ``first`` to tell anything of the job, what the version before told of it is carried on where
+        that lies. See ``StoredEvent.record`` for the other arguments.
 
         Raises:
             RelayError: the store failed; to be called again.
         """
         name, now = payload.event_name(status, revision), int(self.clock() * 1000)
-        event = self.events.of(job_id, name)
+        older = not first and self.events.store.head(event_key(job_id, name, older=True)) is not None
+        event = self.events.of(job_id, name, older=older)
         link = self.links.make(job_id).url if self.links and status.is_final else None
         fresh, series = event.record(status, summary, series, now, self.output_url, link)
-        fan_out = Task(TaskKind.FAN_OUT, job_id, name, "", series, now, now + _LEASE_MS)
+        fan_out = Task(TaskKind.FAN_OUT, job_id, name, "", series, now, now + _LEASE_MS, older=older)
         try:
             tasks = self.deliveries(fan_out)
         except RelayError as error:

@@ -60,7 +60,7 @@ class DeliveryHandler(Handler):
             return Outcome.without_attempt(State.DEAD, reason)
         if self.health.is_gone(subscriber.id, subscriber.url) and not again:
             return Outcome.without_attempt(State.GONE, "the subscriber was switched off: it answered 410 before")
-        event = self.events.of(task.job_id, task.event)
+        event = self.events.of(task.job_id, task.event, older=task.older)
         wanted = again or subscriber.wants(payload.event_type(task.event))
         body = event.body_for(subscriber, again=again or task.attempt > 1, wanted=wanted)
         if body is None:

@@ -44,8 +44,8 @@ def last_event(store: ObjectStore, job_id: str) -> str:
         ObjectNotFound: nothing was ever told of the job.
     """
     fixed = {}
-    for key in store.list(deliveries(job_id)):
-        if match := _EVENT.fullmatch(key, len(deliveries(job_id))):
+    for prefix, key in _keys(store, job_id):
+        if match := _EVENT.fullmatch(key, len(prefix)):
             fixed[match["event"]] = orjson.loads(store.get(key))["at"]
     if not fixed:
         raise ObjectNotFound(f"nobody was ever told of job {job_id}; publish it first", jobId=job_id)
@@ -59,13 +59,12 @@ def deliveries_of(store: ObjectStore, job_id: str) -> list[dict[str, Any]]:
     excerpt, error}], enqueuedAt|null, nextTry|null}``; ``state`` is delivered, gone, skipped, dead, sending or waiting.
     Reads one object for each attempt, side by side.
     """
-    prefix = deliveries(job_id)
-    keys = list(store.list(prefix))
-    records = _read(store, [key for key in keys if key.endswith((".result.json", "/receipt.json"))])
+    keys = _keys(store, job_id)
+    records = _read(store, [key for _, key in keys if key.endswith((".result.json", "/receipt.json"))])
     enqueued: dict[_Name, str] = {}
     claims: dict[_Name, int] = {}
     made: dict[_Name, list[Record]] = {}
-    for key in keys:
+    for prefix, key in keys:
         if (match := _ENQUEUED.fullmatch(key, len(prefix))) and key in records:
             detail, at = records[key].detail, records[key].at or ""
             event = detail.get("event") or key[len(prefix) :].partition("/")[0]
@@ -77,6 +76,12 @@ def deliveries_of(store: ObjectStore, job_id: str) -> list[dict[str, Any]]:
             made.setdefault(name, []).extend([records[key]] if key in records else [])
     names = sorted({*enqueued, *made})
     return [_shown(job_id, name, made.get(name, []), claims.get(name, 0), enqueued.get(name)) for name in names]
+
+
+def _keys(store: ObjectStore, job_id: str) -> list[tuple[str, str]]:
+    """Return the keys of both layouts, each with the prefix that it is below."""
+    prefixes = dict.fromkeys([deliveries(job_id, older=True), deliveries(job_id)])
+    return [(prefix, key) for prefix in prefixes for key in store.list(prefix)]
 
 
 def _read(store: ObjectStore, keys: list[str]) -> dict[str, Record]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -26,25 +27,29 @@ class StoredEvents:
     """The events of one run; the last few stay at hand, so that whoever has just written one need not read it."""
 
     store: ObjectStore
-    _recent: OrderedDict[tuple[str, str], StoredEvent] = field(default_factory=OrderedDict)
+    _recent: OrderedDict[tuple[str, str, bool], StoredEvent] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def of(self, job_id: str, name: str) -> StoredEvent:
-        """Return an event of a job, read from the store when first needed."""
+    def of(self, job_id: str, name: str, *, older: bool = False) -> StoredEvent:
+        """Return an event of a job, read from the store when first needed; ``older``: the version before put it there."""
+        which = (job_id, name, older)
         with self._lock:
-            event = self._recent.setdefault((job_id, name), StoredEvent(self.store, job_id, name))
-            self._recent.move_to_end((job_id, name))
+            event = self._recent.setdefault(which, StoredEvent(self.store, job_id, name, older=older))
+            self._recent.move_to_end(which)
             if len(self._recent) > _RECENT:
                 self._recent.popitem(last=False)
             return event
 
 
 class StoredEvent:
-    """One event of one job; read from the store when first needed."""
+    """One event of one job, and the bodies beside it; read from the store when first needed.
 
-    def __init__(self, store: ObjectStore, job_id: str, name: str) -> None:
+    What is not where it is expected is looked for where the other version puts it.
+    """
+
+    def __init__(self, store: ObjectStore, job_id: str, name: str, *, older: bool) -> None:
         self.job_id, self.name, self._store = job_id, name, store
-        self._key = event_key(job_id, name)
+        self._older = older
 
     def record(
         self, status: JobStatus, summary: bytes, series: str, now: int, output_url: str, report_link: str | None
@@ -68,7 +73,8 @@ class StoredEvent:
         fixed: dict[str, Any] = {"at": now, "round": series, "body": body}  # as the version before called it
         if not status.is_final:
             fixed["summary"] = loaded  # nothing else keeps it
-        fresh = self._store.create(self._key, orjson.dumps(fixed, option=orjson.OPT_SORT_KEYS))
+        key = event_key(self.job_id, self.name, older=self._older)
+        fresh = self._store.create(key, orjson.dumps(fixed, option=orjson.OPT_SORT_KEYS))
         if fresh:
             self.content, self.summary = fixed, loaded
         again = series.startswith("r") and self.content.get("round") != series
@@ -77,7 +83,12 @@ class StoredEvent:
     @cached_property
     def content(self) -> dict[str, Any]:
         """What was fixed: ``{at, round, body, summary?}``."""
-        return self._load(self._key)
+        key = event_key(self.job_id, self.name, older=self._older)
+        try:
+            return self._load(key)
+        except ObjectNotFound:
+            self._older = not self._older
+            return self._load(event_key(self.job_id, self.name, older=self._older))
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -92,13 +103,16 @@ class StoredEvent:
             again: an attempt was made before.
             wanted: whether it wants this event, or somebody wants it sent in spite of that.
         """
-        key = f"{deliveries(self.job_id)}{self.name}/to/{subscriber.id}/body.json"
+        name = f"{self.name}/to/{subscriber.id}/body.json"
         if again:
-            try:
+            with suppress(ObjectNotFound):  # no earlier attempt came as far as this; or the event lies elsewhere
+                return self._store.get(f"{deliveries(self.job_id, older=self._older)}{name}")
+        before, content = self._older, self.content
+        key = f"{deliveries(self.job_id, older=self._older)}{name}"
+        if again and self._older != before:
+            with suppress(ObjectNotFound):
                 return self._store.get(key)
-            except ObjectNotFound:
-                pass  # no earlier attempt came as far as this
-        body = payload.make_body(self.content["body"], subscriber, lambda: self.summary) if wanted else None
+        body = payload.make_body(content["body"], subscriber, lambda: self.summary) if wanted else None
         if body is None or self._store.create(key, body):
             return body
         return self._store.get(key)
@@ -108,6 +122,6 @@ class StoredEvent:
         return loaded
 
 
-def event_key(job_id: str, name: str) -> str:
-    """Return where an event is fixed."""
-    return f"{deliveries(job_id)}{name}/event.json"
+def event_key(job_id: str, name: str, *, older: bool = False) -> str:
+    """Return where an event is fixed; ``older``: by the version before."""
+    return f"{deliveries(job_id, older=older)}{name}/event.json"

@@ -10,10 +10,11 @@ import orjson
 
 from shared.catalogue.catalogue import Catalogue
 from shared.jobs import SUMMARY, JobStatus, artifact_key
+from shared.outbox.bucket_queue import BucketQueue
 from shared.outbox.dead_letters import DeadLetters
 from shared.outbox.outbox import Outbox
 from shared.outbox.outcome import Outcome, State
-from shared.outbox.task import FIRST, Task, TaskKind, redelivery_id
+from shared.outbox.task import FIRST, Task, TaskKind, parse_key, redelivery_id
 from shared.outbox.worker import Handlers, Result, Worker
 from shared.publishing.handler import JobSource, PublishHandler
 from shared.publishing.publisher import Publisher
@@ -82,7 +83,7 @@ class _Tells(PublishHandler):
         summary = orjson.dumps(document(task.job_id, status.value))
         if status.is_final:
             self.store.put(artifact_key(task.job_id, SUMMARY), summary)
-        return self.announce(task, status, summary, {})
+        return self.announce(task, status, summary, {"fresh": status.is_final})
 
 
 class _NoSource:
@@ -121,7 +122,14 @@ class Node:
         self._cache = None if read is None else SubscriberCache(read, clock)
         self._operators = None if self._cache is None else OperatorEvents(self._retrying, self._cache, clock)
         given_up = {} if self._operators is None else {"given_up": self._operators.given_up}
-        self.outbox = Outbox(self._retrying, clock, rng or random.Random(1), threads=threads, **given_up)
+        self.outbox = Outbox(
+            self._retrying,
+            BucketQueue(self._retrying, threads),
+            clock,
+            rng or random.Random(1),
+            threads=threads,
+            **given_up,
+        )
         self.dead = DeadLetters(self.outbox)
         self.worker = Worker(self.outbox, self.handlers)
         self.publisher = Publisher(self.worker, self.dead, clock)
@@ -193,6 +201,16 @@ def told(results: list[Result]) -> dict[str, str]:
     return found
 
 
+def waiting(store: MemoryStore) -> list[str]:
+    """Return the keys of all tasks, and of whatever else lies there except leases on partitions."""
+    return [key for key in store.under("outbox/") if not key.startswith("outbox/held~")]
+
+
+def next_due(store: MemoryStore) -> float:
+    """Return when the next task is due, in seconds."""
+    return min(task.due for key in waiting(store) if (task := parse_key(key))) / 1000
+
+
 class World:
     """One store, one clock, one set of receivers, and a node of its own; others are made by ``node``."""
 
@@ -223,7 +241,7 @@ class World:
 
     @property
     def waiting(self) -> list[str]:
-        return self.store.under("outbox/")
+        return waiting(self.store)
 
     @property
     def letters(self) -> list[str]:

@@ -39,12 +39,17 @@ UNTOLD = {
 
 
 class Service:
-    """Answers what it answered then."""
+    """Answers what it answered then, under another request ID each time, as MPS does."""
+
+    asked = 0
 
     def query(self, job_id: str, _deadline: float) -> bytes:
         if job_id == "never":
             raise JobNotFound(f"there is no job {job_id}", jobId=job_id)
-        return recorded.jobs()["cpv"].response
+        self.asked += 1
+        response = recorded.jobs()["cpv"].response
+        assert b'"RequestId": "0000' in response
+        return response.replace(b'"RequestId": "0000', b'"RequestId": "%04d' % self.asked)
 
 
 def bucket() -> dict[str, bytes]:
@@ -241,6 +246,12 @@ FOREIGN = [
     "outbox/0000000000001/fanout~never~~~ffff~00~0",
     "outbox/0000000000001/fanout~never~succeeded~a~0~999~1790000000000",
     "outbox/0000000000001/publish~never~Success~a~9999999999999999~999~0",
+    # of another partition than their own, or of none
+    "outbox/publish~never~first/0000000000001~never~Success~0~01~0",
+    "outbox/delivery~a~retry/0000000000001~never~succeeded~0~01~0",
+    "outbox/delivery~a b~first/0000000000001~never~succeeded~0~01~0",
+    "outbox/delivery~a~first/0000000000001~never~succeeded~0~1~0",
+    "outbox/~~~/1",
 ]
 # They read as tasks, and can lead to nothing.
 PLANTED = [
@@ -287,8 +298,8 @@ def test_a_record_of_a_newer_version_is_left_alone_and_stops_nobody_else(
     world = world_of_a()
     crash_before_delivering(world, "job1")
     crash_before_delivering(world, "job2")
-    (task,) = (key for key in world.waiting if "/delivery~job1~" in key)
-    key = f"jobs/job1/deliveries/succeeded/to/a/0/{what}.json"
+    (task,) = (key for key in world.waiting if "/delivery~" in key and "~job1~" in key)
+    key = f"deliveries/job1/succeeded/to/a/0/{what}.json"
     world.store.put(key, NEWER)
     for _ in range(3):
         world.sweep(130)
@@ -332,7 +343,7 @@ def crash_before_delivering(world: World, job: str = "job1") -> None:
     with pytest.raises(Crashed):
         world.tell(job)
     world.receivers.gate = lambda *_: None
-    assert any(f"/delivery~{job}~" in key for key in world.waiting)
+    assert any("/delivery~" in key and f"~{job}~" in key for key in world.waiting)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from shared.webhooks.sender import Attempt
 from tests.fakes.memory_store import MemoryStore
-from tests.fakes.node import Clock, Node, reader, subscriber
+from tests.fakes.node import Clock, Node, reader, subscriber, waiting
 from tests.fakes.receivers import FAILED, OK, Receivers
 
 READ = reader(subscriber("a"), subscriber("b", payload="full"))
@@ -56,7 +56,7 @@ class World:
 
     def sweep_until_empty(self) -> None:
         for _ in range(30):
-            if not self.store.under("outbox/"):
+            if not waiting(self.store):
                 return
             self.clock.now += 130
             self.live(sweep)
@@ -69,7 +69,7 @@ class World:
             assert accepted, f"{who} was lost after {told}"
             assert len(accepted) <= 1 + self.excused[who], f"{who} heard it again after {told}"
             assert len({arrival for arrival in self.receivers.arrived if arrival[0] == who}) == 1
-            assert f"jobs/job1/deliveries/succeeded/to/{who}/0/receipt.json" in self.store.objects
+            assert f"deliveries/job1/succeeded/to/{who}/0/receipt.json" in self.store.objects
         assert "jobs/job1/deliveries/publish/final/0/receipt.json" in self.store.objects
 
 
@@ -114,7 +114,7 @@ def test_killed_at_every_step_of_telling(again: str, answer: Callable[[str, int]
         assert not world.live(tell, number)
         told = name(world.steps[-1])
         died += 1
-        if again == "redelivered" or not world.store.under("outbox/"):
+        if again == "redelivered" or not waiting(world.store):
             world.live(tell)
         world.sweep_until_empty()
         world.check(told)
@@ -147,7 +147,7 @@ def test_killed_at_every_step_of_telling_and_again_at_every_step_of_what_repairs
         while True:
             world = World()
             world.live(tell, first)
-            if not world.store.under("outbox/"):
+            if not waiting(world.store):
                 break  # nothing was enqueued yet, so the notification comes again: as above
             world.clock.now += 130
             died = not world.live(sweep, second)

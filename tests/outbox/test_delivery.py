@@ -9,11 +9,12 @@ import pytest
 
 from shared.errors import ObjectNotFound, SubscribersBroken, Throttled, Unavailable
 from shared.outbox.schedule import RETRY_INTERVALS
+from shared.outbox.task import Task, TaskKind
 from shared.webhooks.endpoint_health import TRIPS_AT, WINDOW
 from shared.webhooks.sender import Attempt
 from shared.webhooks.subscribers import Broken, Subscriber, Subscribers
 from tests.fakes.memory_store import open_gate
-from tests.fakes.node import START, World, document, reader, subscriber
+from tests.fakes.node import START, World, document, next_due, reader, subscriber
 from tests.fakes.receivers import FAILED, GONE, OK
 
 
@@ -59,7 +60,7 @@ def test_the_schedule_is_kept_to_the_end_and_then_it_is_a_dead_letter_with_every
 
     waited = []
     for _ in RETRY_INTERVALS:
-        due = int(world.waiting[0].split("/")[1]) / 1000
+        due = next_due(world.store)
         waited.append(due - world.clock.now)
         assert world.sweep(due - world.clock.now - 1) == {}
         world.store.lose("subscribers/a/breaker.json")  # what it does has its own test
@@ -102,7 +103,7 @@ def test_retry_after_only_ever_postpones() -> None:
     waits = []
     world.tell()
     for _ in range(3):
-        waits.append(int(world.waiting[0].split("/")[1]) / 1000 - world.clock.now)
+        waits.append(next_due(world.store) - world.clock.now)
         if len(waits) < 3:
             world.sweep(waits[-1] + 0.001)
 
@@ -231,7 +232,7 @@ def test_a_file_that_stays_broken_is_retried_for_ever_at_most_an_hour_apart() ->
     world.tell()
     for _ in range(200):
         before = world.clock.now
-        due = int(world.waiting[0].split("/")[1]) / 1000
+        due = next_due(world.store)
         assert due - before <= 4320.001
         assert world.sweep(max(0.0, due - before) + 0.001) == {"retry": 1}
     assert len(world.waiting) == 1
@@ -299,7 +300,7 @@ def test_the_breaker_opens_lets_one_probe_through_per_window_and_closes_with_the
     elections = [key for what, key in world.store.calls if what == "create" and "/probe-" in key]
     assert len(elections) == 1, "what is held costs no call"
     assert [who for who, _, _ in world.receivers.arrived].count("a") == TRIPS_AT + 1
-    counted = sum(int(key.split("~")[5]) - 1 for key in world.waiting)
+    counted = sum(task.attempt - 1 for task in world.one.outbox.listed())
     assert counted == TRIPS_AT + 1, "what waits is not counted as an attempt"
 
     up[0] = True
@@ -482,9 +483,9 @@ def test_a_sweep_costs_what_is_due_not_what_ever_was() -> None:
     costs = []
     for history in (0, 300):
         for number in range(history):
-            later.store.put(f"jobs/old{number}/deliveries/succeeded/to/a/0/receipt.json", b"{}")
+            later.store.put(f"deliveries/old{number}/succeeded/to/a/0/receipt.json", b"{}")
             later.store.put(
-                f"outbox/{int(START * 1000) + 10**9 + number:013d}/delivery~old{number}~succeeded~a~0~01~1", b"{}"
+                Task(TaskKind.DELIVERY, f"old{number}", "succeeded", "a", "0", 1, int(START * 1000) + 10**9, 2).key, b"{}"
             )
         later.store.calls.clear()
         later.sweep(400)
@@ -533,6 +534,6 @@ def test_a_sweep_begins_nothing_that_could_outlast_its_time() -> None:
 def test_a_record_of_a_newer_version_hides_no_other_delivery() -> None:
     world = World(reader(subscriber("a"), subscriber("b")))
     world.tell()
-    world.store.put("jobs/job1/deliveries/succeeded/to/a/0/receipt.json", b'{"version":3,"state":"delivered"}')
+    world.store.put("deliveries/job1/succeeded/to/a/0/receipt.json", b'{"version":3,"state":"delivered"}')
     states = {each["subscriber"]: each["state"] for each in world.one.state("job1")}
     assert states == {"a": "sending", "b": "delivered"}

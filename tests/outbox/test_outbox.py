@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import Unavailable
+from shared.outbox.bucket_queue import BucketQueue
 from shared.outbox.outbox import Claimed, Handler, Outbox
 from shared.outbox.outcome import Outcome, State
 from shared.outbox.partitions import side_by_side
@@ -47,9 +48,17 @@ def test_a_task_is_its_key(task: Task) -> None:
 
 
 @given(tasks, tasks)
-def test_tasks_sort_by_due_time(one: Task, other: Task) -> None:
-    if one.due < other.due:
+def test_tasks_of_a_partition_sort_by_due_time(one: Task, other: Task) -> None:
+    if one.partition == other.partition and one.due < other.due:
         assert one.key < other.key
+
+
+@given(tasks)
+def test_a_key_of_the_version_before_is_the_same_task_with_its_state_where_that_version_looks(task: Task) -> None:
+    older = parse_key(task.older_key)
+    assert older == replace(task, older=task.kind is not TaskKind.PUBLISH)
+    assert older.prefix.startswith("jobs/")
+    assert parse_key(older.key) == older
 
 
 @pytest.mark.parametrize(
@@ -142,7 +151,7 @@ def tripped(store: MemoryStore, clock: Clock) -> None:
 def test_a_failure_that_was_recorded_is_followed_up_at_once_and_not_after_the_lease() -> None:
     clock = Clock()
     store = MemoryStore(clock)
-    outbox = Outbox(store, clock, random.Random(1))
+    outbox = Outbox(store, BucketQueue(store), clock, random.Random(1))
     task = Task(TaskKind.DELIVERY, "job", "succeeded", "cms", "0", outbox.now(), outbox.now())
     outbox.enqueue(task)
     claimed = outbox.claim(task, 120.0)

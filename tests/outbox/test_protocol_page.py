@@ -15,7 +15,7 @@ from shared.webhooks.endpoint_health import TRIPS_AT
 from shared.webhooks.sender import Attempt
 from shared.webhooks.subscribers import Subscribers
 from tests.fakes.memory_store import MemoryStore
-from tests.fakes.node import Clock, Node, reader, subscriber
+from tests.fakes.node import Clock, Node, reader, subscriber, waiting
 from tests.fakes.receivers import FAILED, GONE, OK, Receivers
 
 PAGE = (Path(__file__).parents[2] / "docs" / "outbox.md").read_text("utf-8")
@@ -46,11 +46,11 @@ class World:
 
     def sweep_until_empty(self) -> None:
         for _ in range(60):
-            if not self.store.under("outbox/"):
+            if not waiting(self.store):
                 return
             self.clock.now += 86400 * 1.2
             self.node.sweep()
-        raise AssertionError(self.store.under("outbox/"))
+        raise AssertionError(waiting(self.store))
 
 
 def table(heading: str) -> list[list[str]]:

@@ -18,7 +18,7 @@ from shared.errors import BadInput, RelayError, Throttled, Unavailable
 from shared.webhooks.payload import webhook_id
 from shared.webhooks.sender import Attempt
 from tests.fakes.memory_store import MemoryStore
-from tests.fakes.node import Clock, Node, reader, subscriber
+from tests.fakes.node import Clock, Node, next_due, reader, subscriber, waiting
 from tests.fakes.receivers import FAILED, GONE, OK, Receivers
 
 NAMES = ("a", "b", "c")
@@ -164,12 +164,11 @@ class OutboxUse(RuleBasedStateMachine):
 
     def _sweep_to_the_end(self) -> None:
         for _ in range(100):
-            waiting = self.store.under("outbox/")
-            if not waiting:
+            if not waiting(self.store):
                 return
-            self.clock.now = max(self.clock.now + 60, int(waiting[0].split("/")[1]) / 1000 + 1)
+            self.clock.now = max(self.clock.now + 60, next_due(self.store) + 1)
             assert self._live(lambda node: node.sweep(), WELL)
-        raise AssertionError(f"still waiting: {self.store.under('outbox/')}")
+        raise AssertionError(f"still waiting: {waiting(self.store)}")
 
     def _check(self, *, buried: bool) -> None:
         accepted = Counter((who, message) for who, message, _ in self.receivers.accepted)

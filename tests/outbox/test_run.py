@@ -20,7 +20,7 @@ from shared.webhooks.address_guard import AddressGuard
 from shared.webhooks.sender import Attempt, Sender
 from shared.webhooks.subscribers import Subscriber
 from tests.fakes.memory_store import MemoryStore
-from tests.fakes.node import Clock, Node, reader, subscriber
+from tests.fakes.node import Clock, Node, reader, subscriber, waiting
 from tests.fakes.receivers import OK, Receivers
 
 NAMES = "abcde"
@@ -88,7 +88,7 @@ def test_many_jobs_5_subscribers_and_a_fifth_of_everything_failing() -> None:
     world.faulty = False
     world.sweep()
 
-    assert world.store.under("outbox/") == []
+    assert waiting(world.store) == []
     delivered = {
         (who, body.split(b'"jobId":"')[1].split(b'"')[0].decode()) for who, _, body in world.receivers.accepted
     }
@@ -106,7 +106,7 @@ def test_many_jobs_5_subscribers_and_a_fifth_of_everything_failing() -> None:
     world.clock.now += 3600
     for name in list(world.node.dead.names()):
         world.node.dead.replay(name, lambda _raw: None)
-    while world.store.under("outbox/"):
+    while waiting(world.store):
         world.sweep()
         world.clock.now += 3600
     after = {(who, body.split(b'"jobId":"')[1].split(b'"')[0].decode()) for who, _, body in world.receivers.accepted}
@@ -189,4 +189,4 @@ def test_one_that_hangs_starves_nobody(hanging: str) -> None:
     assert not sweeping.is_alive()
     assert all(hung)
     assert 1 <= len(hung) <= 8, "the breaker opened after the first few"
-    assert {key.split("~")[3] for key in store.under("outbox/")} == {hanging}
+    assert {key.split("~")[1] for key in waiting(store)} == {hanging}

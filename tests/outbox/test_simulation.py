@@ -19,7 +19,7 @@ from shared.errors import RelayError, Unavailable
 from shared.webhooks.sender import Attempt
 from shared.webhooks.subscribers import Subscriber
 from tests.fakes.memory_store import MemoryStore
-from tests.fakes.node import START, Node, reader, subscriber
+from tests.fakes.node import START, Node, next_due, reader, subscriber, waiting
 from tests.fakes.receivers import FAILED, OK, Receivers
 
 WORKERS = 4
@@ -150,15 +150,14 @@ def simulate(seed: int) -> World:
     for turn in range(200):
         if turn > 20:
             world.deadly = 0.0
-        if not world.store.under("outbox/"):
+        if not waiting(world.store):
             if not world.store.under("dead/jobs/"):
                 return world
             # Ten workers in a row died of it; somebody looks at the letter and replays it.
             node = Node(world.store, READ, world.receivers, clock=lambda: world.now)
             for key in world.store.under("dead/jobs/"):
                 node.dead.replay(key.removeprefix("dead/").removesuffix(".json"), lambda _raw: None)
-        due = int(world.store.under("outbox/")[0].split("/")[1]) / 1000
-        world.now = max(world.now + 60, due + world.rng.choice([-100, 1, 200]))
+        world.now = max(world.now + 60, next_due(world.store) + world.rng.choice([-100, 1, 200]))
         world.run([lambda w: w.node.sweep()] * world.rng.randint(1, WORKERS))
     raise AssertionError("the outbox was never empty")
 
