@@ -165,7 +165,7 @@ def _subscribers(relay: Relay, _topic: str) -> Iterator[Finding]:
 
 def _outbox(relay: Relay, _topic: str) -> Iterator[Finding]:
     where, troubled = url(relay.settings.output), _troubled(relay)
-    tasks = list(relay.outbox.listed())
+    tasks = sorted(relay.outbox.listed(), key=lambda task: task.due)
     since = relay.outbox.now() - int(_OVERDUE * 1000)
     # What is for a subscriber that is out or off is left alone on purpose.
     overdue = [task for task in tasks if task.due < since and task.subscriber not in troubled]

@@ -20,7 +20,9 @@ FIRST = "0"  # the series of what a notification asked for
 _DUE = r"(?P<due>[0-9]{13})"
 _ABOUT = r"(?P<job_id>[^~]*)~(?P<event>[A-Za-z]*(?:-[0-9]{1,15})?)"
 _WHICH = r"(?P<series>r?[0-9a-f]{1,16})~(?P<attempt>[0-9]{2,3})~(?P<enqueued_at>[0-9]{1,16})"
-_KEY = re.compile(rf"{OUTBOX}(?P<kind>[a-z]+)~(?P<owner>[A-Za-z0-9_-]+)~[a-z]+/{_DUE}~{_ABOUT}~{_WHICH}(?P<older>~jobs)?")
+_KEY = re.compile(
+    rf"{OUTBOX}(?P<kind>[a-z]+)~(?P<owner>[A-Za-z0-9_-]+)~[a-z]+/{_DUE}~{_ABOUT}~{_WHICH}(?P<older>~jobs)?"
+)
 _OLDER_KEY = re.compile(rf"{OUTBOX}{_DUE}/(?P<kind>[a-z]+)~{_ABOUT}~(?P<owner>[A-Za-z0-9_-]{{0,64}})~{_WHICH}")
 _OLD_SERIES = re.compile(r"(?!r)[0-9a-f]{16}")  # of one publication, in the version before
 
@@ -55,7 +57,7 @@ class Task:
 
     @property
     def partition(self) -> str:
-        """Name those that are listed together: a subscriber's, or a sixteenth of a kind; retries apart from the rest."""
+        """Name those that are listed together: a subscriber's, or a sixteenth of a kind; retries are apart."""
         owner = self.subscriber or hashlib.sha256(self.job_id.encode()).hexdigest()[0]
         return f"{self.kind.value}~{owner}~{'first' if self.attempt <= 1 else 'retry'}"
 

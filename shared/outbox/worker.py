@@ -198,9 +198,10 @@ class _Run:
         return task, claimed
 
     def following(self, item: _Do, outcome: Outcome) -> tuple[Task, ...]:
-        """Return what is to be done now because of this: what follows from it, whose own due time is for the day that
+        """Return what is to be done now because of this.
 
-        this worker dies; and in a sweep the next attempt, if a worker that died has put it off for long enough.
+        That is what follows from it, due later only in case that this worker dies; and in a sweep the next attempt,
+        if a worker that died has put it off for long enough.
         """
         following = outcome.next_tasks
         if item.begun is None and outcome.state is State.RETRY:

@@ -31,7 +31,7 @@ class StoredEvents:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def of(self, job_id: str, name: str, *, older: bool = False) -> StoredEvent:
-        """Return an event of a job, read from the store when first needed; ``older``: the version before put it there."""
+        """Return an event of a job, read when first needed; ``older``: the version before put it there."""
         which = (job_id, name, older)
         with self._lock:
             event = self._recent.setdefault(which, StoredEvent(self.store, job_id, name, older=older))

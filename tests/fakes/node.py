@@ -15,6 +15,7 @@ from shared.outbox.dead_letters import DeadLetters
 from shared.outbox.outbox import Outbox
 from shared.outbox.outcome import Outcome, State
 from shared.outbox.task import FIRST, Task, TaskKind, parse_key, redelivery_id
+from shared.outbox.task_queue import TaskQueue
 from shared.outbox.worker import Handlers, Result, Worker
 from shared.publishing.handler import JobSource, PublishHandler
 from shared.publishing.publisher import Publisher
@@ -108,6 +109,7 @@ class Node:
         publish: Publishes | None = None,
         source: JobSource | None = None,
         query_seconds: float = 2.0,
+        queue: TaskQueue | None = None,
     ) -> None:
         """Make the process; with a ``source`` it really publishes what that answers."""
         self.store = store
@@ -124,7 +126,7 @@ class Node:
         given_up = {} if self._operators is None else {"given_up": self._operators.given_up}
         self.outbox = Outbox(
             self._retrying,
-            BucketQueue(self._retrying, threads),
+            queue or BucketQueue(self._retrying, threads),
             clock,
             rng or random.Random(1),
             threads=threads,

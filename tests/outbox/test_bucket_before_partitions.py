@@ -1,4 +1,4 @@
-"""A bucket of the version whose tasks lay by time alone, and whose deliveries lay below ``jobs/``: carried on, told once."""
+"""A bucket of the version whose tasks lay by time alone, and deliveries below ``jobs/``: carried on, told once."""
 
 from __future__ import annotations
 
@@ -88,7 +88,9 @@ def test_who_was_told_is_not_told_again_when_notifications_come_again() -> None:
     assert len(world.receivers.arrived) == before
 
 
-def test_a_claim_whose_worker_died_before_it_wrote_the_task_down_is_carried_on_when_the_notification_comes_again() -> None:
+def test_a_claim_whose_worker_died_before_it_wrote_the_task_down_is_carried_on_when_the_notification_comes_again() -> (
+    None
+):
     world = deployed()
     assert not any("claimed" in key for key in world.waiting)
     world.tell("claimed")

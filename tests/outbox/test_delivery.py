@@ -485,7 +485,8 @@ def test_a_sweep_costs_what_is_due_not_what_ever_was() -> None:
         for number in range(history):
             later.store.put(f"deliveries/old{number}/succeeded/to/a/0/receipt.json", b"{}")
             later.store.put(
-                Task(TaskKind.DELIVERY, f"old{number}", "succeeded", "a", "0", 1, int(START * 1000) + 10**9, 2).key, b"{}"
+                Task(TaskKind.DELIVERY, f"old{number}", "succeeded", "a", "0", 1, int(START * 1000) + 10**9, 2).key,
+                b"{}",
             )
         later.store.calls.clear()
         later.sweep(400)
