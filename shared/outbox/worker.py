@@ -24,7 +24,7 @@ Result = tuple[Task, Outcome]
 
 _SHORTEST_LEASE = 120.0  # seconds; eight times the deadline of a delivery
 _GRACE = 30.0  # seconds after its time limit in which a worker may still be ending
-_LATE = 600_000  # ms
+_LATE = 600.0  # seconds
 
 
 class NotEnqueued(RetryableError):
@@ -57,7 +57,7 @@ class Worker:
             NotEnqueued: after everything else was done.
         """
         new = [(task.job_id, task) for task in tasks]
-        run = _Run(self.outbox, self.handlers(), seconds, self.outbox.now() + 1000 * seconds)
+        run = _Run(self.outbox, self.handlers(), seconds, self.outbox.now())
         failures: list[tuple[Task, RelayError]] = []
 
         def begin(task: Task) -> tuple[Task, Claimed | Outcome] | None:
@@ -81,7 +81,7 @@ class Worker:
         Returns:
             How many tasks came to each ``State``.
         """
-        run = _Run(self.outbox, self.handlers(), seconds, self.outbox.now() + 1000 * seconds)
+        run = _Run(self.outbox, self.handlers(), seconds, self.outbox.now())
         counts = Counter(outcome.state.value for _, outcome in run.results(run.openings()))
         run.end()
         return dict(counts)
@@ -114,11 +114,15 @@ class _Run:
     outbox: Outbox
     handlers: Handlers
     seconds: float
-    ends: float  # in milliseconds since 1970
+    began: int  # in milliseconds since 1970, as ends
     worker: str = field(default_factory=lambda: uuid4().hex)
     leases: set[str] = field(default_factory=set)  # of partitions
     resting: set[str] = field(default_factory=set)  # partitions
-    oldest: dict[str, int] = field(default_factory=dict)  # when something there was due
+    first_due: dict[str, tuple[int, int]] = field(default_factory=dict)  # when something there was due, and how much
+
+    @property
+    def ends(self) -> float:
+        return self.began + 1000 * self.seconds
 
     def results(self, items: Iterable[_Item]) -> list[Result]:
         """Work on all items, and on what follows from them."""
@@ -139,10 +143,11 @@ class _Run:
 
     def end(self) -> None:
         """Let others look after the partitions, and say so if something has waited for long."""
-        late = {name: self.outbox.now() - due for name, due in self.oldest.items()}
-        if late and (longest := max(late.values())) > _LATE:
-            where = [name for name, each in late.items() if each > _LATE]
-            log("outbox.late", level=logging.WARNING, seconds=longest // 1000, partitions=where[:20])
+        late = {name: (self.began - due) / 1000 for name, (due, _) in self.first_due.items()}
+        note_due(sum(number for _, number in self.first_due.values()), max(late.values(), default=0.0))
+        if where := [name for name, seconds in late.items() if seconds > _LATE]:
+            seconds = int(max(late.values()))
+            log("outbox.late", level=logging.WARNING, seconds=seconds, partitions=where[:20])
         for lease in self.leases:
             try:
                 self.outbox.queue.let_go(lease)
@@ -168,7 +173,8 @@ class _Run:
         now = self.outbox.now()
         batch = self.outbox.queue.due(name, now, after)
         found = [task for task in batch.tasks if task.kind in self.handlers]
-        self.oldest.update({name: min(task.due for task in found)} if found and not after else {})
+        if found and not after:
+            self.first_due[name] = (min(task.due for task in found), len(found))
         if name in self.resting:
             found = [task for task in found if is_too_late(task, now)]
         lease = self.outbox.queue.hold(name, now, self.worker) if found else ""
@@ -213,10 +219,12 @@ class _Run:
     def work(self, item: _Do) -> Result:
         """Do one task, claimed before or not."""
         try:
-            return item.task, self._perform(item.task, item.begun)
+            outcome = self._perform(item.task, item.begun)
         except Exception as error:  # noqa: BLE001 - the task stays where it is
             log_error("outbox.task.failed", error, task=item.task.key, trace=_trace(error))
-            return item.task, Outcome(State.FAILED)
+            outcome = Outcome(State.FAILED)
+        note_outcome(f"{item.task.kind.value}.{outcome.state.value}")
+        return item.task, outcome
 
     def _perform(self, task: Task, begun: Claimed | Outcome | None) -> Outcome:
         handler = self.handlers[task.kind]
