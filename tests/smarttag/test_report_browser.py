@@ -332,7 +332,7 @@ def test_forced_colours_leave_the_bars(chromium: Browser, reports: Reports) -> N
 
 SHOWN = """() => [...document.querySelectorAll(
     'tr:not(.speech) .panel, .fold > ol, .fold > ul, .warnings details > ul',
-).map(e => e.checkVisibility({contentVisibilityAuto: true}) && e.offsetHeight > 0)"""
+)].map(e => e.checkVisibility({contentVisibilityAuto: true}) && e.offsetHeight > 0)"""
 
 
 @pytest.mark.parametrize("name", ["documented", "three-hours", "wordy"])
