@@ -113,8 +113,9 @@ def _jobs_in(store: ObjectStore, key: str) -> set[str]:
 def _first_told(catalogue: Catalogue, job_id: str) -> int:
     """Return when a job was published that has no time yet: when its end was told first, or its response stored."""
     for event in ("succeeded", "failed"):
-        with suppress(ObjectNotFound):
-            return int(orjson.loads(catalogue.store.get(event_key(job_id, event)))["at"])
+        for key in (event_key(job_id, event), f"jobs/{job_id}/deliveries/{event}/event.json"):  # now, and at first
+            with suppress(ObjectNotFound):
+                return int(orjson.loads(catalogue.store.get(key))["at"])
     stored = catalogue.store.head(artifact_key(job_id, RESPONSE))
     return int((catalogue.clock() - (stored.age if stored else 0)) * 1000)
 

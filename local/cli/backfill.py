@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -13,11 +14,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column
 
 from local.backfill import DONE, Ids, Outcome, Pacer, Publish, Run, State, directly, failures, over_http, read_ids, run
+from local.catalogue import all_rows
 from local.cli.environment import as_deployed
 from local.cli.files import write_below
 from local.cli.printing import console, printable, say, say_json, say_table
 from shared import logs
+from shared.catalogue.filters import Filters
 from shared.errors import BadInput
+from shared.wiring import relay
 
 _SHOWN = 5  # failures that are shown as well as written down
 _KEYS = {
@@ -30,10 +34,16 @@ _KEYS = {
 
 
 def backfill(
-    ids: Annotated[Path, typer.Argument(metavar="IDS.TXT", help="One job ID a line; what follows a # does not count.")],
+    ids: Annotated[
+        Path | None, typer.Argument(metavar="IDS.TXT", help="One job ID a line; what follows a # does not count.")
+    ] = None,
     api: Annotated[
         str, typer.Option(metavar="URL", help="Have the HTTP API do it, with the token in SMARTTAG_TOKEN.")
     ] = "",
+    from_catalogue: Annotated[  # noqa: FBT002 - typer's way to a flag
+        bool, typer.Option("--from-catalogue", help="In place of a file: the jobs that the catalogue holds.")
+    ] = False,
+    since: Annotated[str, typer.Option(help="Of these, what was published from a date or time on.")] = "",
     rate: Annotated[
         float, typer.Option(min=0.1, max=80, help="Queries of MPS a second at most; it takes 100 of the whole account.")
     ] = 20,
@@ -44,15 +54,23 @@ def backfill(
 ) -> None:
     """Publish past jobs, as if MPS had just notified of each: files are stored, subscribers are told.
 
+    With --from-catalogue, jobs whose files were lost since are published anew.
+
     It may be interrupted, or killed, and begun again: what is published is passed over without asking MPS. Exit status
     1 unless every line is a job that is published. Settings come from the environment; without SUBSCRIBERS_URL nobody
     is told.
     """
-    given = read_ids(ids)
+    if (ids is None) != from_catalogue or (since and not from_catalogue):
+        raise typer.BadParameter("name a file of job IDs, or say --from-catalogue, with or without --since")
+    env = as_deployed(os.environ)
+    if ids is None:
+        given, ids = _catalogued(env, Filters.read({"since": since})), Path("catalogue.txt")
+    else:
+        given = read_ids(ids)
     into = failed or ids.with_name(f"{ids.stem}-failed.txt")
     if into.resolve() == ids.resolve():
         raise BadInput(f"--failures {into} is the file with the IDs; name another one")
-    env, pacer = as_deployed(os.environ), Pacer(rate)
+    pacer = Pacer(rate)
     publish = over_http(api, env.get("SMARTTAG_TOKEN", ""), pacer) if api else directly(env, pacer)
     logs.set_up("CRITICAL", sys.stderr)  # what goes wrong with a job is told here
     for line in given.bad:
@@ -63,6 +81,12 @@ def backfill(
     _report(given, done, into, as_json=as_json)
     if unpublished or done.stopped:
         raise typer.Exit(1)
+
+
+def _catalogued(env: Mapping[str, str], filters: Filters) -> Ids:
+    """Return the jobs of the catalogue, the oldest first."""
+    found = [row.jobId for row in all_rows(relay(env).catalogue, filters)]
+    return Ids(tuple(dict.fromkeys(reversed(found))), (), 0)
 
 
 def _run_with_bar(given: Ids, publish: Publish) -> Run:

@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -177,6 +178,21 @@ def test_killed_twice_each_job_is_published_once_and_mps_never_asked_too_often(c
     assert screen.count(f"{MANY + 1}/{MANY + 1}") == 1, screen
     assert re.search(rf"^1 not done +\S* *{MANY + 1}/", screen, re.MULTILINE), screen
     assert re.search(rf"published before +\S +{MANY}\b", screen), screen
+
+
+def test_what_the_catalogue_holds_is_published_anew_where_its_files_are_lost(cloud: Cloud) -> None:
+    ids = cloud.folder / "ids.txt"
+    ids.write_text("\n".join(map(job_id, range(3))), encoding="utf-8")
+    assert cloud.run(str(ids))[0] == 0
+    shutil.rmtree(cloud.objects / "jobs" / job_id(1))
+    status, out, err = cloud.run("--from-catalogue", "--since", "2026-01-01", "--json")
+    assert status == 0, err
+    report = json.loads(out)
+    assert (report["published"], report["publishedBefore"]) in {(1, 2), (0, 3)}, report
+    assert cloud.published() == set(map(job_id, range(3)))
+    assert json.loads(cloud.run("--from-catalogue", "--since", "2999-01-01", "--json")[1])["publishedBefore"] == 0
+    for wrong in ((), (str(ids), "--from-catalogue"), (str(ids), "--since", "2026-01-01")):
+        assert cloud.run(*wrong)[0] == 2
 
 
 def on_a_terminal(cloud: Cloud, *arguments: str, columns: int) -> str:
