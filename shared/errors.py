@@ -45,6 +45,10 @@ class ResponseTooLarge(PermanentError):
     """The MPS response is over ``MAX_RESULT_BYTES``."""
 
 
+class NotAdmitted(PermanentError):
+    """The MPS response is larger than what can be had now; it was not read."""
+
+
 class BadSettings(PermanentError):
     """Settings are missing or wrong; the message names every one of them."""
 

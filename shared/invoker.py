@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
+from functools import partial
 from pathlib import PurePath
 
 from shared.credentials import Credentials
 from shared.errors import AccessRefused, PermanentError, Unavailable
 from shared.refusals import AGAIN, SLOWER, Answer, Rule, Service, Subject
 from shared.retrying import Limits
-from shared.service_calls import Request, ServiceCalls
+from shared.service_calls import Request, ServiceCalls, up_to
 from shared.settings import EventFunction
 
 _LARGEST = 1 << 18  # bytes of an answer that are read
@@ -106,7 +107,8 @@ class Invoker:
         limits = Limits(connect=5.0, read=timeout, total=timeout, attempts=1)
         # Made once, so not on a kept connection, which may have died while the instance was frozen.
         calls = ServiceCalls(FUNCTION_COMPUTE, self._endpoint)
-        return calls.call(subject, lambda: self._signed(path, payload, dict(headers or {})), _body, limits, _LARGEST)
+        signed = partial(self._signed, path, payload, dict(headers or {}))
+        return calls.call(subject, signed, _body, limits, up_to(_LARGEST))
 
     def _signed(self, path: str, payload: bytes, headers: dict[str, str]) -> Request:
         from fc2.auth import Auth

@@ -31,12 +31,12 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Headers are looked up regardless of case; ``whole`` is False where the body is over a limit."""
+    """Headers are looked up regardless of case; ``unread`` is the size, so far, of a body that is not all here."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-    whole: bool = True
+    unread: int = 0
 
 
 class Rule(NamedTuple):

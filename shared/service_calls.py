@@ -34,6 +34,14 @@ class Request:
     body: bytes = b""
 
 
+def up_to(most: int) -> Callable[[int], bool]:
+    """Return what takes bodies of ``most`` bytes at most."""
+    return most.__ge__
+
+
+_ANY_SIZE = up_to(sys.maxsize)
+
+
 class _TooSlow(OSError):
     """Pieces of an answer keep coming, past the deadline."""
 
@@ -62,7 +70,7 @@ class ServiceCalls:
         sign: Callable[[], Request],
         accept: Callable[[Answer], _T],
         limits: Limits,
-        largest: int = sys.maxsize,
+        takes: Callable[[int], bool] = _ANY_SIZE,
     ) -> _T:
         """Return what ``accept`` makes of the answer.
 
@@ -71,7 +79,7 @@ class ServiceCalls:
             sign: called for each attempt, because signatures carry a time and credentials rotate.
             accept: may raise what else is wrong with a success; where that is retryable, the request is made again.
             limits: for time and attempts.
-            largest: bytes of a body at most; one that is longer is not read to its end.
+            takes: says of the size of a success, as far as it is known, whether its body is read on.
 
         Raises:
             RelayError: by the service's table; ``TimedOut`` or ``Unavailable`` where no answer came.
@@ -79,18 +87,25 @@ class ServiceCalls:
 
         def attempt(end: float, patience: float) -> _T:
             timeout = self._urllib3.Timeout(connect=min(limits.connect, patience), total=patience)
-            return accept(self._answer(subject, sign(), timeout, end, largest))
+            return accept(self._answer(subject, sign(), timeout, end, takes))
 
         def no_time() -> TimedOut:
             return TimedOut(f"no time was left to ask {self._service.name} for {subject.text}", **subject.fields)
 
         return retry(attempt, limits, self._pace, no_time)
 
-    def _answer(self, subject: Subject, request: Request, timeout: Any, end: float, largest: int) -> Answer:  # noqa: ANN401 - urllib3's
+    def _answer(
+        self,
+        subject: Subject,
+        request: Request,
+        timeout: Any,  # noqa: ANN401 - urllib3's
+        end: float,
+        takes: Callable[[int], bool],
+    ) -> Answer:
         failure: RelayError
         try:
             with metrics.stage(self._service.name.lower()) as add:
-                answer = self._exchange(request, timeout, end, largest)
+                answer = self._exchange(request, timeout, end, takes)
                 add(len(request.body) + len(answer.body))
         except (OSError, self._urllib3.exceptions.HTTPError) as error:
             failure = self._explain(subject, error)
@@ -101,7 +116,7 @@ class ServiceCalls:
         # Raised here and not above: urllib3's errors may quote the URL, and with it a signature and an STS token.
         raise failure
 
-    def _exchange(self, request: Request, timeout: Any, end: float, largest: int) -> Answer:  # noqa: ANN401 - as above
+    def _exchange(self, request: Request, timeout: Any, end: float, takes: Callable[[int], bool]) -> Answer:  # noqa: ANN401 - as above
         with self._pool.urlopen(
             request.method,
             request.target,
@@ -113,15 +128,18 @@ class ServiceCalls:
             preload_content=False,
             decode_content=False,
         ) as response:
-            enough = largest if response.status // 100 == 2 else _LARGEST_REFUSAL  # noqa: PLR2004 - as above
-            if (response.length_remaining or 0) > largest:
-                return Answer(response.status, response.headers, b"", whole=False)
+            if response.status // 100 != 2:  # noqa: PLR2004 - as above
+                takes = up_to(_LARGEST_REFUSAL)
+            elif not takes(size := response.length_remaining or 0):
+                return Answer(response.status, response.headers, b"", unread=size)
             body = io.BytesIO()  # hands its bytes over without a copy
-            while body.tell() <= enough and (piece := response.read1(_PIECE)):
+            while piece := response.read1(_PIECE):
                 body.write(piece)
+                if not takes(body.tell()):
+                    return Answer(response.status, response.headers, body.getvalue(), unread=body.tell())
                 if self._pace.clock() > end:
                     raise _TooSlow
-            return Answer(response.status, response.headers, body.getvalue(), whole=body.tell() <= enough)
+            return Answer(response.status, response.headers, body.getvalue())
 
     def _explain(self, subject: Subject, failure: Exception) -> RetryableError:
         kinds = self._urllib3.exceptions

@@ -29,6 +29,7 @@ from shared.publishing.handler import REBUILT, REFRESH, PublishHandler
 from shared.publishing.publisher import Deferred, Publisher
 from shared.publishing.reports import Report, Word
 from shared.publishing.revisions import unannounced
+from shared.publishing.turns import Turns
 from shared.settings import HandOff, Location, Settings
 from shared.storage.retrying import RetryingStore
 from shared.triggers import Poison, Publish, Sweep, parse
@@ -93,6 +94,7 @@ class Relay:
         self._mps_turn = mps_turn
         self._env: Mapping[str, str] = {}
         self._context: object = None
+        self._turns = Turns()
 
     def begin(self, env: Mapping[str, str], context: object) -> None:
         """Start an invocation: credentials and ``env:`` secrets are read from these from now on."""
@@ -277,7 +279,8 @@ class Relay:
         """Return the handler of each kind of task; without subscribers whatever is about them waits."""
         announcer = self._announcer()
         publishes = PublishHandler(
-            *(self.store, self.source, announcer, self.query_seconds, self.settings.max_result_bytes), self.catalogue
+            *(self.store, self.source, announcer, self.query_seconds, self.settings.max_result_bytes), self.catalogue,
+            self._turns,
         )
         if announcer is None:
             return {TaskKind.PUBLISH: publishes}

@@ -11,12 +11,16 @@ from collections.abc import Callable, Mapping
 from math import inf
 
 from shared.credentials import Credentials
-from shared.errors import ResponseTooLarge
+from shared.errors import NotAdmitted, ResponseTooLarge
 from shared.jobs import check_job_id
 from shared.mps.answers import MPS, check_answer
 from shared.refusals import Answer, Subject
 from shared.retrying import Limits, Pace
 from shared.service_calls import Request, ServiceCalls
+
+
+def _any_size(_size: int) -> bool:
+    return True
 
 
 class MpsClient:
@@ -50,12 +54,14 @@ class MpsClient:
         self._turn = turn
         self._calls = ServiceCalls(MPS, endpoint, ca_file=ca_file, pace=pace)
 
-    def query(self, job_id: str, deadline: float) -> bytes:
+    def query(self, job_id: str, deadline: float, admits: Callable[[int], bool] = _any_size) -> bytes:
         """Return the response to QuerySmarttagJob, byte for byte, within ``deadline`` seconds, retries included.
 
         It is JSON by its first bytes and no error document; only who decodes it learns whether all of it is sound.
+        ``admits`` is asked whether a response of so many bytes can be had now, as soon as its size is known or reached.
 
         Raises:
+            NotAdmitted: it cannot.
             JobNotFound: MPS knows no such job.
             AccessRefused: the credentials or permissions do not do.
             BadResponse: the answer is XML, HTML, empty, or otherwise no response of this API.
@@ -64,15 +70,29 @@ class MpsClient:
             PermanentError: any other refusal, with its code.
         """
         subject = Subject(f"job {check_job_id(job_id)}", {"jobId": job_id})
-        return self.ask("QuerySmarttagJob", {"JobId": job_id}, subject, deadline)
+        return self.ask("QuerySmarttagJob", {"JobId": job_id}, subject, deadline, admits)
 
-    def ask(self, action: str, parameters: Mapping[str, str], subject: Subject, deadline: float) -> bytes:
+    def ask(
+        self,
+        action: str,
+        parameters: Mapping[str, str],
+        subject: Subject,
+        deadline: float,
+        admits: Callable[[int], bool] = _any_size,
+    ) -> bytes:
         """Return the response to any action; ``subject`` is what it is about, for errors. Raises as ``query`` does."""
         limits = Limits(connect=5.0, read=inf, total=deadline, attempts=6, backoff=0.3)
 
+        def takes(size: int) -> bool:
+            return size <= self._max_result_bytes and admits(size)
+
         def accept(answer: Answer) -> bytes:
-            if answer.whole:
+            if not answer.unread:
                 return check_answer(subject, answer)
+            if answer.unread <= self._max_result_bytes:
+                raise NotAdmitted(
+                    f"the result of {subject.text} has to wait for its turn: it is large", **subject.fields
+                )
             raise ResponseTooLarge(
                 f"the result of {subject.text} is over {self._max_result_bytes} bytes: "
                 "raise MAX_RESULT_BYTES, and the function's memory with it",
@@ -80,9 +100,7 @@ class MpsClient:
                 maxResultBytes=self._max_result_bytes,
             )
 
-        return self._calls.call(
-            subject, lambda: self._signed(action, parameters), accept, limits, self._max_result_bytes
-        )
+        return self._calls.call(subject, lambda: self._signed(action, parameters), accept, limits, takes)
 
     def _signed(self, action: str, parameters: Mapping[str, str]) -> Request:
         """Return a newly signed request; each attempt needs its own nonce and time."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Any, Protocol
 
 from shared import metrics
-from shared.errors import BadInput, JobNotFound, JobNotReady, ObjectNotFound, ResponseTooLarge
+from shared.errors import BadInput, JobNotFound, JobNotReady, NotAdmitted, ObjectNotFound, RelayError, ResponseTooLarge
 from shared.jobs import MANIFEST, RESPONSE, JobStatus, artifact_key
 from shared.logs import log, log_error
 from shared.outbox.dead_letters import is_later
@@ -18,6 +20,7 @@ from shared.outbox.records import Record, iso
 from shared.outbox.task import FIRST, Task
 from shared.publishing.artifacts import Stored, store_artifacts
 from shared.publishing.revisions import is_improvable, look_again, next_publication, unannounced
+from shared.publishing.turns import Admits, Turn, Turns
 from shared.storage import ObjectStore
 
 if TYPE_CHECKING:
@@ -35,8 +38,8 @@ _MEND_LATER = 120_000  # milliseconds
 class JobSource(Protocol):
     """Where responses come from."""
 
-    def query(self, job_id: str, deadline: float) -> bytes:
-        """Return the raw QuerySmarttagJob response within ``deadline`` seconds."""
+    def query(self, job_id: str, deadline: float, admits: Admits) -> bytes:
+        """Return the raw QuerySmarttagJob response within ``deadline`` seconds; ``NotAdmitted`` if it is too large."""
         ...
 
 
@@ -65,6 +68,7 @@ class PublishHandler(Handler):
         134_217_728  # of a stored response too: whoever can write to the bucket may have put it there
     )
     catalogue: Catalogue | None = None
+    turns: Turns = field(default_factory=Turns)
     lease = 900.0  # seconds: it may decode the largest of responses
     needs = 60.0
 
@@ -73,13 +77,17 @@ class PublishHandler(Handler):
         if task.event == _CATALOGUE:
             return self._mend(task)
         try:
-            return self.publish(task)
+            with self.turns.turn() as turn:
+                return self.publish(task, turn)
         except (BadInput, ResponseTooLarge) as error:
             return Outcome.failed(error, State.DEAD)
         except JobNotFound as error:
             if task.event not in {"", REFRESH}:  # MPS itself spoke of the job a moment ago
                 raise
             return Outcome.failed(error, State.REFUSED)
+        except RelayError as error:
+            clear_frames(error.__traceback__)  # they hold the response for as long as somebody keeps the error
+            raise
 
     def restart(self, task: Task, receipt: Record) -> tuple[Task, ...]:
         """Begin the next publication of a job that was given up, lost its artifacts, or may be answered better now."""
@@ -97,13 +105,13 @@ class PublishHandler(Handler):
             again = self.store.head(artifact_key(task.job_id, MANIFEST)) is None
         return (next_publication(task),) if again else ()
 
-    def publish(self, task: Task) -> Outcome:
+    def publish(self, task: Task, turn: Turn) -> Outcome:
         """Store the artifacts and return who is to be told; raise whatever service or store failed with."""
         from shared.smarttag import analyse
 
-        response, fresh = self._response(task)
+        response, fresh = self._response(task, turn)
         rebuilt, later = task.event == REBUILT, not fresh and is_later(task.series)
-        better = self._look_again(task, response) if later and not rebuilt else None
+        better = self._look_again(task, response, turn) if later and not rebuilt else None
         if better is not None:
             response, fresh = better, True
         with metrics.stage("decode") as add:
@@ -116,7 +124,8 @@ class PublishHandler(Handler):
         if better is not None:
             self.store.put(where, response)
         elif fresh and not self.store.create(where, response):
-            response, fresh = self._stored(task.job_id), False
+            del response, analysis  # before the one that came first takes their place in memory
+            response, fresh = self._stored(task.job_id, turn), False
             analysis = analyse(response, task.job_id)
             status = JobStatus(analysis.summary.status)
         with metrics.stage("artifacts"):
@@ -176,17 +185,24 @@ class PublishHandler(Handler):
         # If its dead letter is replayed, this is the last publication of the job, and says nothing of its answer.
         return Outcome(State.SETTLED, Record(detail={"improvable": True}))
 
-    def _response(self, task: Task) -> tuple[bytes, bool]:
+    def _response(self, task: Task, turn: Turn) -> tuple[bytes, bool]:
         """Return the response and whether it is fresh: the first final one stored wins over asking again.
 
         What a notification asks for first has not been stored yet, so the usual case does not look.
         """
         if task.event in {"", REBUILT} or task.attempt > 1 or task.series != FIRST:
             with suppress(ObjectNotFound):
-                return self._stored(task.job_id), False
-        return self.source.query(task.job_id, self.query_seconds), True
+                return self._stored(task.job_id, turn), False
+        return self._query(task.job_id, turn), True
 
-    def _stored(self, job_id: str) -> bytes:
+    def _query(self, job_id: str, turn: Turn) -> bytes:
+        try:
+            return self.source.query(job_id, self.query_seconds, turn.admits)
+        except NotAdmitted:
+            turn.wait()
+            return self.source.query(job_id, self.query_seconds, turn.admits)
+
+    def _stored(self, job_id: str, turn: Turn) -> bytes:
         where = artifact_key(job_id, RESPONSE)
         if (info := self.store.head(where)) is not None and info.size > self.max_result_bytes:
             raise ResponseTooLarge(
@@ -195,13 +211,12 @@ class PublishHandler(Handler):
                 jobId=job_id,
                 maxResultBytes=self.max_result_bytes,
             )
+        if info is not None and not turn.admits(info.size):
+            turn.wait()
         return self.store.get(where)
 
-    def _look_again(self, task: Task, stored: bytes) -> bytes | None:
-        def query() -> bytes:
-            return self.source.query(task.job_id, self.query_seconds)
-
-        return look_again(self.store, task.job_id, task.series, stored, query)
+    def _look_again(self, task: Task, stored: bytes, turn: Turn) -> bytes | None:
+        return look_again(self.store, task.job_id, task.series, stored, partial(self._query, task.job_id, turn))
 
     def _progress(self, task: Task, status: JobStatus, summary: Summary) -> Outcome:
         if task.event not in {"", REFRESH, JobStatus.SUBMITTED.value, JobStatus.PROCESSING.value}:

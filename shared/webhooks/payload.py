@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -79,8 +79,23 @@ def make_event(
     return {"type": event_type(name), "timestamp": timestamp, "data": data}
 
 
-def make_body(event: dict[str, Any], subscriber: Subscriber, summary: Callable[[], dict[str, Any]]) -> bytes | None:
-    """Return the bytes for one subscriber as it is configured now; None if its ``when`` does not hold.
+class SummarySource(Protocol):
+    """Where the whole summary comes from, if it is needed."""
+
+    def summary(self) -> dict[str, Any]:
+        """Return it."""
+
+    def summary_json(self) -> bytes:
+        """Return its JSON, keys sorted."""
+
+
+def is_wanted(event: dict[str, Any], subscriber: Subscriber, summary: Callable[[], dict[str, Any]]) -> bool:
+    """Say whether the subscriber's ``when`` holds; ``BadInput`` if it cannot be evaluated."""
+    return subscriber.when is None or not _is_about_a_job(event) or subscriber.matches(summary())
+
+
+def make_body(event: dict[str, Any], subscriber: Subscriber, source: SummarySource) -> bytes:
+    """Return the bytes for whoever has this subscriber's ``payload`` and ``select``.
 
     A body over ``MAX_BODY`` becomes the thin one, with the reason as ``data.summaryOmitted``. An event for operators is
     about no summary, and the same for everybody.
@@ -88,19 +103,17 @@ def make_body(event: dict[str, Any], subscriber: Subscriber, summary: Callable[[
     Args:
         event: from ``make_event``.
         subscriber: who is told.
-        summary: the whole summary, fetched only if it is needed.
+        source: of the whole summary, asked only if it is needed.
 
     Raises:
-        BadInput: ``when`` or ``select`` cannot be evaluated.
+        BadInput: ``select`` cannot be evaluated.
     """
-    if not str(event["type"]).startswith("smarttag.job."):
-        return orjson.dumps(event, option=orjson.OPT_SORT_KEYS)  # there is no summary
-    if subscriber.when is not None and not subscriber.matches(summary()):
-        return None
-    if subscriber.payload == "thin" and subscriber.select is None:
+    if not _is_about_a_job(event) or (subscriber.payload == "thin" and subscriber.select is None):
         return orjson.dumps(event, option=orjson.OPT_SORT_KEYS)
+    whole = subscriber.select is None
+    picked = orjson.Fragment(source.summary_json()) if whole else subscriber.selected(source.summary())
     try:
-        body = orjson.dumps(_with(event, summary=subscriber.selected(summary())), option=orjson.OPT_SORT_KEYS)
+        body = orjson.dumps(_with(event, summary=picked), option=orjson.OPT_SORT_KEYS)
     except TypeError as error:
         raise BadInput(
             f"subscriber {subscriber.id}: what select picks is no JSON ({error})", subscriber=subscriber.id
@@ -109,6 +122,10 @@ def make_body(event: dict[str, Any], subscriber: Subscriber, summary: Callable[[
         return body
     why = f"with the summary it would be {len(body):,} bytes, of {MAX_BODY:,} at most; fetch it instead"
     return orjson.dumps(_with(event, summaryOmitted=why), option=orjson.OPT_SORT_KEYS)
+
+
+def _is_about_a_job(event: dict[str, Any]) -> bool:
+    return str(event["type"]).startswith("smarttag.job.")
 
 
 def _with(event: dict[str, Any], **more: object) -> dict[str, Any]:

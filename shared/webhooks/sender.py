@@ -21,7 +21,7 @@ from shared.webhooks.response_reader import Response
 from shared.webhooks.retry_after import seconds_to_wait
 from shared.webhooks.signing import sign
 from shared.webhooks.subscribers import FUNCTION_URL, Subscriber
-from shared.webhooks.wire import Channel, Plain, exchange
+from shared.webhooks.wire import Channel, Plain, Unsent, exchange
 
 if TYPE_CHECKING:
     import ssl
@@ -152,7 +152,7 @@ class Sender:
             return self._context
 
 
-def _request(target: Target, headers: dict[str, str], body: bytes) -> bytes:
+def _request(target: Target, headers: dict[str, str], body: bytes) -> Unsent:
     sent = {
         "accept": "*/*",
         **headers,
@@ -165,7 +165,7 @@ def _request(target: Target, headers: dict[str, str], body: bytes) -> bytes:
         if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
             raise BadInput(f"header {name[:64]!a} cannot be sent as it is; correct it in SUBSCRIBERS_URL")
     lines = [f"POST {target.path} HTTP/1.1", *(f"{name}: {value}" for name, value in sent.items()), "", ""]
-    return "\r\n".join(lines).encode("ascii") + body
+    return Unsent("\r\n".join(lines).encode("ascii"), body)
 
 
 def _judged(response: Response, private: list[str], duration_ms: int) -> Attempt:

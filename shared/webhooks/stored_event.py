@@ -13,13 +13,15 @@ import orjson
 
 from shared.errors import ObjectNotFound
 from shared.jobs import SUMMARY, JobStatus, artifact_key
-from shared.outbox.records import iso
+from shared.outbox.records import SCHEMA_VERSION, iso
 from shared.outbox.task import FIRST, deliveries
 from shared.storage import ObjectStore
 from shared.webhooks import payload
 from shared.webhooks.subscribers import Subscriber
 
 _RECENT = 8  # events kept, each perhaps with its summary
+_LARGE = 1 << 20  # bytes of a summary that is not kept once it is read, and of what several events may keep
+_SHARED = 1 << 16  # bytes of a body from which on equal ones are stored once
 
 
 @dataclass
@@ -36,7 +38,9 @@ class StoredEvents:
         with self._lock:
             event = self._recent.setdefault(which, StoredEvent(self.store, job_id, name, older=older))
             self._recent.move_to_end(which)
-            if len(self._recent) > _RECENT:
+            while len(self._recent) > 1 and (
+                len(self._recent) > _RECENT or sum(each.kept for each in self._recent.values()) > _LARGE
+            ):
                 self._recent.popitem(last=False)
             return event
 
@@ -44,12 +48,27 @@ class StoredEvents:
 class StoredEvent:
     """One event of one job, and the bodies beside it; read from the store when first needed.
 
+    A large body that several subscribers get is one object, in memory and in the store: it lies under the key of the
+    first of them, and ``same.json`` of the others says where. ``body.json`` is never such a reference: older software
+    would send it.
+
+
     What is not where it is expected is looked for where the other version puts it.
     """
 
     def __init__(self, store: ObjectStore, job_id: str, name: str, *, older: bool) -> None:
         self.job_id, self.name, self._store = job_id, name, store
         self._older = older
+        self._summary_json = b""
+        self._summary: dict[str, Any] | None = None
+        self._bodies: dict[str, bytes] = {}  # large ones, by their keys
+        self._first: dict[tuple[str, str | None], str] = {}  # where a body of this payload and select lies
+        self._making = threading.RLock()
+
+    @property
+    def kept(self) -> int:
+        """How many bytes are kept, about."""
+        return len(self._summary_json) + sum(map(len, list(self._bodies.values())))
 
     def record(
         self, status: JobStatus, summary: bytes, series: str, now: int, output_url: str, report_link: str | None
@@ -76,7 +95,7 @@ class StoredEvent:
         key = event_key(self.job_id, self.name, older=self._older)
         fresh = self._store.create(key, orjson.dumps(fixed, option=orjson.OPT_SORT_KEYS))
         if fresh:
-            self.content, self.summary = fixed, loaded
+            self.content, self._summary_json = fixed, summary
         again = series.startswith("r") and self.content.get("round") != series
         return fresh, series if again else FIRST
 
@@ -90,10 +109,20 @@ class StoredEvent:
             self._older = not self._older
             return self._load(event_key(self.job_id, self.name, older=self._older))
 
-    @cached_property
     def summary(self) -> dict[str, Any]:
-        """The whole summary."""
-        return self.content.get("summary") or self._load(artifact_key(self.job_id, SUMMARY))
+        """Return the whole summary; a large one is read again each time, and one at a time."""
+        found = self.content.get("summary") or self._summary
+        if found is None:
+            found = orjson.loads(self.summary_json())
+            self._summary = found if len(self._summary_json) <= _LARGE else None
+        return found
+
+    def summary_json(self) -> bytes:
+        """Return it as it is stored."""
+        if "summary" in self.content:
+            return orjson.dumps(self.content["summary"], option=orjson.OPT_SORT_KEYS)
+        self._summary_json = self._summary_json or self._store.get(artifact_key(self.job_id, SUMMARY))
+        return self._summary_json
 
     def body_for(self, subscriber: Subscriber, *, again: bool, wanted: bool) -> bytes | None:
         """Return the bytes, made at the first attempt of all and the same ever after; None: not wanted.
@@ -103,19 +132,44 @@ class StoredEvent:
             again: an attempt was made before.
             wanted: whether it wants this event, or somebody wants it sent in spite of that.
         """
-        name = f"{self.name}/to/{subscriber.id}/body.json"
-        if again:
-            with suppress(ObjectNotFound):  # no earlier attempt came as far as this; or the event lies elsewhere
-                return self._store.get(f"{deliveries(self.job_id, older=self._older)}{name}")
-        before, content = self._older, self.content
+        name, before = f"{self.name}/to/{subscriber.id}/body.json", self._older
+        if again and (found := self._stored(f"{deliveries(self.job_id, older=before)}{name}")) is not None:
+            return found
+        content = self.content  # it may lie where the other version puts it, and the bodies beside it
         key = f"{deliveries(self.job_id, older=self._older)}{name}"
-        if again and self._older != before:
-            with suppress(ObjectNotFound):
-                return self._store.get(key)
-        body = payload.make_body(content["body"], subscriber, lambda: self.summary) if wanted else None
-        if body is None or self._store.create(key, body):
-            return body
-        return self._store.get(key)
+        if again and self._older != before and (found := self._stored(key)) is not None:
+            return found
+        return self._made(key, content["body"], subscriber) if wanted else None
+
+    def _made(self, key: str, event: dict[str, Any], subscriber: Subscriber) -> bytes | None:
+        """Make the body and fix it; None: the subscriber's ``when`` does not hold."""
+        with self._making:
+            if not payload.is_wanted(event, subscriber, self.summary):
+                return None
+            recipe = (subscriber.payload, subscriber.select)
+            first = self._first.get(recipe)
+            body = self._bodies[first] if first else payload.make_body(event, subscriber, self)
+            if first is None and len(body) >= _SHARED:
+                if not self._store.create(key, body):
+                    return self._store.get(key)
+                self._first[recipe], self._bodies[key] = key, body
+                return body
+        if first is None:
+            return body if self._store.create(key, body) else self._store.get(key)
+        same = orjson.dumps({"version": SCHEMA_VERSION, "sameAs": first})
+        return body if self._store.create(_same(key), same) else self._stored(key)
+
+    def _stored(self, key: str) -> bytes | None:
+        """Return the body that was fixed for one subscriber; None: no earlier attempt came as far as this."""
+        with suppress(ObjectNotFound):
+            return self._store.get(key)
+        with suppress(ObjectNotFound):
+            first = self._load(_same(key))["sameAs"]
+            with self._making:
+                if first not in self._bodies:
+                    self._bodies[first] = self._store.get(first)
+                return self._bodies[first]
+        return None
 
     def _load(self, key: str) -> dict[str, Any]:
         loaded: dict[str, Any] = orjson.loads(self._store.get(key))
@@ -125,3 +179,7 @@ class StoredEvent:
 def event_key(job_id: str, name: str, *, older: bool = False) -> str:
     """Return where an event is fixed; ``older``: by the version before."""
     return f"{deliveries(job_id, older=older)}{name}/event.json"
+
+
+def _same(key: str) -> str:
+    return f"{key.removesuffix('body.json')}same.json"

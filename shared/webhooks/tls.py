@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Iterator
 
 from shared.errors import Unavailable
-from shared.webhooks.wire import PIECE
+from shared.webhooks.wire import PIECE, Unsent
 
 # OpenSSL's names for what went wrong; their texts differ from version to version.
 _OLD_VERSION = "it speaks no TLS version that is still safe; let it offer TLS 1.2 or 1.3"
@@ -70,11 +70,11 @@ class Tls:
         request: what is to be sent.
     """
 
-    def __init__(self, context: ssl.SSLContext, host: str, request: bytes) -> None:
+    def __init__(self, context: ssl.SSLContext, host: str, request: Unsent) -> None:
         self._arrived = ssl.MemoryBIO()
         self._departing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._arrived, self._departing, server_hostname=host)
-        self._request = memoryview(request)
+        self._request = request
         self._open = False
 
     def outgoing(self) -> bytes:
@@ -109,7 +109,7 @@ class Tls:
 
     def _encrypt_a_piece(self) -> None:
         try:
-            self._request = self._request[self._tls.write(self._request[:PIECE]) :]
+            self._request.sent(self._tls.write(self._request.piece()))
         except ssl.SSLWantReadError:  # the receiver wants to renegotiate first
             return
         except ssl.SSLError as error:

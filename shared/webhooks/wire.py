@@ -34,16 +34,38 @@ class Channel(Protocol):
         """
 
 
+class Unsent:
+    """What is left to be sent of a request; the body is not copied, for many may be sent at a time."""
+
+    def __init__(self, head: bytes, body: bytes) -> None:
+        self._left = memoryview(head + body[:PIECE])  # together, so that a small request is one packet
+        self._after = memoryview(body)[PIECE:]
+
+    def __bool__(self) -> bool:
+        return bool(self._left)
+
+    def piece(self) -> memoryview:
+        """Return what comes next."""
+        return self._left[:PIECE]
+
+    def sent(self, size: int) -> None:
+        """Go on behind so many bytes."""
+        self._left = self._left[size:]
+        if not self._left:
+            self._left, self._after = self._after, self._left
+
+
 class Plain:
     """No TLS."""
 
-    def __init__(self, request: bytes) -> None:
-        self._request = memoryview(request)
+    def __init__(self, request: Unsent) -> None:
+        self._request = request
 
     def outgoing(self) -> bytes:
         """Return a piece of the request."""
-        piece, self._request = self._request[:PIECE], self._request[PIECE:]
-        return bytes(piece)
+        piece = bytes(self._request.piece())
+        self._request.sent(len(piece))
+        return piece
 
     def incoming(self, data: bytes) -> Iterator[bytes]:
         """Yield what came."""

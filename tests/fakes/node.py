@@ -19,6 +19,7 @@ from shared.outbox.task_queue import TaskQueue
 from shared.outbox.worker import Handlers, Result, Worker
 from shared.publishing.handler import JobSource, PublishHandler
 from shared.publishing.publisher import Publisher
+from shared.publishing.turns import Admits, Turn
 from shared.storage.retrying import RetryingStore
 from shared.webhooks.announcer import Announcer, FanOutHandler
 from shared.webhooks.delivery_handler import DeliveryHandler
@@ -62,6 +63,19 @@ def document(job: str = "job1", status: str = "Success", **more: Any) -> dict[st
     return {**empty, **{name: [] for name in lists}, **more}
 
 
+class SummaryInMemory:
+    """A ``SummarySource``."""
+
+    def __init__(self, summary: dict[str, Any]) -> None:
+        self._summary = summary
+
+    def summary(self) -> dict[str, Any]:
+        return self._summary
+
+    def summary_json(self) -> bytes:
+        return orjson.dumps(self._summary, option=orjson.OPT_SORT_KEYS)
+
+
 def subscriber(name: str, **more: Any) -> Subscriber:
     return Subscriber(id=name, url=f"https://{name}.example.com/hook", secrets=(), **more)
 
@@ -77,7 +91,7 @@ class _Tells(PublishHandler):
 
     first: Publishes | None = None
 
-    def publish(self, task: Task) -> Outcome:
+    def publish(self, task: Task, _turn: Turn) -> Outcome:
         if self.first is not None:
             self.first(task.job_id, task.event, task.series)
         status = JobStatus(task.event or "Success")
@@ -88,7 +102,7 @@ class _Tells(PublishHandler):
 
 
 class _NoSource:
-    def query(self, job_id: str, _deadline: float) -> bytes:
+    def query(self, job_id: str, _deadline: float, _admits: Admits) -> bytes:
         raise AssertionError(f"{job_id} was to be queried")
 
 

@@ -19,6 +19,7 @@ from shared.errors import (
     BadResponse,
     BadSettings,
     JobNotFound,
+    NotAdmitted,
     PermanentError,
     RelayError,
     ResponseTooLarge,
@@ -305,3 +306,19 @@ def test_a_response_over_the_limit_is_refused(mps: MpsStandIn) -> None:
     mps.set_answers(JOB, [b'{"JobStatus":"' + b"x" * 985 + b'"}'])
     with pytest.raises(ResponseTooLarge, match="1000 bytes: raise MAX_RESULT_BYTES"):
         client.query(JOB, 10)
+
+
+def test_a_response_that_is_not_admitted_is_not_read(mps: MpsStandIn, client: MpsClient) -> None:
+    large = b'{"JobStatus":"Success","UserData":"' + b"x" * 600_000 + b'"}'
+    mps.set_answers(JOB, [large])
+    asked: list[int] = []
+
+    def admits(size: int) -> bool:
+        asked.append(size)
+        return size <= 300_000
+
+    with pytest.raises(NotAdmitted, match="wait for its turn"):
+        client.query(JOB, 10, admits)
+    assert asked == [len(large)]
+    assert len(mps.requests) == 1
+    assert client.query(JOB, 10, lambda _size: True) == large

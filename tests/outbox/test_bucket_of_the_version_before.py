@@ -43,7 +43,7 @@ class Service:
 
     asked = 0
 
-    def query(self, job_id: str, _deadline: float) -> bytes:
+    def query(self, job_id: str, _deadline: float, _admits: object) -> bytes:
         if job_id == "never":
             raise JobNotFound(f"there is no job {job_id}", jobId=job_id)
         self.asked += 1

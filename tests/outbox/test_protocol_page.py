@@ -19,7 +19,7 @@ from tests.fakes.node import Clock, Node, reader, subscriber, waiting
 from tests.fakes.receivers import FAILED, GONE, OK, Receivers
 
 PAGE = (Path(__file__).parents[2] / "docs" / "outbox.md").read_text("utf-8")
-JOBS = {name: recorded.jobs()[name].response for name in ("documented", "processing", "fail")}
+JOBS = {name: recorded.jobs()[name].response for name in ("documented", "processing", "fail", "large")}
 LIMITS = (18, 5, 2, 2)  # calls, for each row of the table of costs
 
 
@@ -28,7 +28,7 @@ class Mps:
 
     mended = False  # failed jobs succeed after all
 
-    def query(self, job_id: str, _deadline: float) -> bytes:
+    def query(self, job_id: str, _deadline: float, _admits: object) -> bytes:
         name = job_id.partition("-")[0]
         if name not in JOBS:
             raise Throttled("MPS throttles")
@@ -81,7 +81,8 @@ def test_the_table_of_costs_is_measured() -> None:
 
 def everything() -> World:
     """Let everything happen that leaves an object of a kind of its own."""
-    listed = reader(subscriber("well"), subscriber("fails"), subscriber("left"))
+    whole = [subscriber(name, payload="full", when="length(tags) > `20`") for name in ("whole", "too")]
+    listed = reader(subscriber("well"), subscriber("fails"), subscriber("left"), *whole)
     readable = [True]
 
     def read() -> Subscribers:
@@ -89,8 +90,9 @@ def everything() -> World:
             raise Throttled("OSS throttles")
         return listed()
 
-    world = World(read, lambda who, _before: {"well": OK, "fails": FAILED, "left": GONE}[who])
+    world = World(read, lambda who, _before: {"fails": FAILED, "left": GONE}.get(who, OK))
     world.node.tell("processing", "Processing")
+    world.node.tell("large")
     readable[0] = False
     world.node.tell("documented")  # a fan-out, until the file can be read
     readable[0] = True

@@ -15,6 +15,7 @@ from local.cloud.server import Fault, Response
 from shared.errors import JobNotFound, RelayError, ResponseTooLarge, Throttled
 from shared.mps.client import MpsClient
 from shared.publishing.publisher import Deferred
+from shared.publishing.turns import Admits
 
 DOCUMENTED = Path("local/recorded/documented.json").read_bytes()
 
@@ -227,10 +228,10 @@ def test_a_redelivery_sends_again_with_the_same_id_and_body(relay: System) -> No
 
 def test_a_surprise_in_one_job_costs_the_others_nothing(relay: System) -> None:
     class Surprising(MpsClient):
-        def query(self, job_id: str, deadline: float) -> bytes:
+        def query(self, job_id: str, deadline: float, admits: Admits) -> bytes:
             if job_id == "odd":
                 raise KeyError("nobody thought of this")
-            return super().query(job_id, deadline)
+            return super().query(job_id, deadline, admits)
 
     source = Surprising(relay.mps.url, "cn-shanghai", lambda: ROLE, 2**27)
     relay.node.source = source

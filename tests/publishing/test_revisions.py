@@ -36,7 +36,7 @@ class Source:
         self.response = response
         self.queries = 0
 
-    def query(self, _job_id: str, _deadline: float) -> bytes:
+    def query(self, _job_id: str, _deadline: float, _admits: object) -> bytes:
         self.queries += 1
         return self.response
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
@@ -13,7 +13,7 @@ import pytest
 from shared.errors import Unavailable
 from shared.refusals import Answer, Subject
 from shared.retrying import Limits
-from shared.service_calls import Request, ServiceCalls
+from shared.service_calls import Request, ServiceCalls, up_to
 from shared.storage.oss import OSS
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -91,3 +91,30 @@ def test_what_cannot_be_reached_names_the_settings_to_check() -> None:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
     with pytest.raises(Unavailable, match=r"OSS at http://.* could not be reached for a .*OSS_ENDPOINT"):
         ask(ServiceCalls(OSS, url), 2)
+
+
+def test_a_body_of_unknown_size_is_read_until_it_is_too_large() -> None:
+    """What it was let go at is decided once: that there is room again a moment later makes no whole of a part."""
+    piece = b"10000\r\n" + b"x" * 65536 + b"\r\n"
+    sizes: list[int] = []
+
+    def takes(size: int) -> bool:
+        sizes.append(size)
+        return size <= 100_000 or sizes.count(size) > 1
+
+    def serve(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection, suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + piece * 20 + b"0\r\n\r\n")
+
+    def call(takes: Callable[[int], bool]) -> Answer:
+        with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+            pool.submit(serve, server)
+            calls = ServiceCalls(OSS, f"http://127.0.0.1:{server.getsockname()[1]}")
+            return calls.call(SUBJECT, lambda: Request("GET", "/", {}), lambda answer: answer, Limits(), takes)
+
+    refused = call(takes)
+    assert 100_000 < refused.unread < 1_000_000
+    whole = call(up_to(20 * 65536))
+    assert (whole.unread, len(whole.body)) == (0, 20 * 65536)

@@ -18,7 +18,7 @@ from shared.smarttag import summarise
 from shared.webhooks import operations, payload
 from shared.webhooks.endpoint_health import TRIPS_AT
 from shared.webhooks.subscribers import EVENT_TYPES
-from tests.fakes.node import World, reader, subscriber
+from tests.fakes.node import SummaryInMemory, World, reader, subscriber
 from tests.fakes.receivers import FAILED, GONE, OK
 
 DOCUMENT: dict[str, Any] = json.loads(Path(problems.__file__).with_name("openapi.json").read_bytes())
@@ -45,8 +45,7 @@ def test_events_of_recorded_jobs(name: str, more: dict[str, Any], link: str | No
     summary = orjson.loads(summarise(JOBS[name].response, name).to_json())
     event = payload.EVENTS[JobStatus(summary["status"])]
     made = payload.make_event(name, event, "2026-11-22T08:30:00.000Z", summary, "oss://bucket/out", link)
-    body = payload.make_body(made, subscriber("a", **more), lambda: summary)
-    assert body is not None
+    body = payload.make_body(made, subscriber("a", **more), SummaryInMemory(summary))
     assert check(body) == payload.event_type(event)
     assert orjson.loads(body)["data"].get("links") == (link and {"report": link})
 

@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 from shared.errors import BadInput
 from shared.smarttag import summarise
 from shared.webhooks import payload
-from tests.fakes.node import BASE, document, subscriber
+from tests.fakes.node import BASE, SummaryInMemory, document, subscriber
 
 AT = "2026-11-22T08:00:00.000Z"
 
 
 def body(summary: dict[str, Any], **settings: Any) -> dict[str, Any]:
     event = payload.make_event("job1", "succeeded", AT, summary, BASE)
-    made = payload.make_body(event, subscriber("a", **settings), lambda: summary)
-    assert made is not None
-    loaded: dict[str, Any] = orjson.loads(made)
+    told, source = subscriber("a", **settings), SummaryInMemory(summary)
+    assert payload.is_wanted(event, told, source.summary)
+    loaded: dict[str, Any] = orjson.loads(payload.make_body(event, told, source))
     return loaded
 
 
