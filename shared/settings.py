@@ -58,6 +58,11 @@ class Location:
     bucket: str
     path: str
 
+    @property
+    def url(self) -> str:
+        """As the setting spells it."""
+        return f"{self.scheme}://{self.bucket}/{self.path.lstrip('/')}"
+
 
 class HandOff(str, Enum):
     """Who publishes what the HTTP function is asked for, where no function is named: itself, or the next sweep."""

@@ -97,11 +97,11 @@ class Poison:
 Message = JobChanged | Publish | Sweep | Skipped | Poison
 
 
-def parse(event: bytes) -> tuple[Message, ...]:
-    """Return what ``event`` says: one value, or one for each element of an array, ``MOST`` at most. Never raises."""
-    messages = tuple(islice(_read(event, event, _DEPTH + 1), MOST + 1))
-    if len(messages) > MOST:
-        return (Poison(event, f"the event holds more than {MOST} messages; send them in several events"),)
+def parse(event: bytes, most: int = MOST) -> tuple[Message, ...]:
+    """Return what ``event`` says: one value, or one for each element of an array, ``most`` at most. Never raises."""
+    messages = tuple(islice(_read(event, event, _DEPTH + 1), most + 1))
+    if len(messages) > most:
+        return (Poison(event, f"the event holds more than {most} messages; send them in several events"),)
     return messages
 
 

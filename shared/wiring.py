@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,12 +89,14 @@ class Relay:
 
     query_seconds = 40.0  # for one QuerySmarttagJob with its retries; the service itself answers within one
 
-    def __init__(self, settings: Settings, mps_turn: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self, settings: Settings, mps_turn: Callable[[], object] = lambda: None, turns: Turns | None = None
+    ) -> None:
         self.settings = settings
         self._mps_turn = mps_turn
         self._env: Mapping[str, str] = {}
         self._context: object = None
-        self._turns = Turns()
+        self._turns = turns or Turns()
 
     def begin(self, env: Mapping[str, str], context: object) -> None:
         """Start an invocation: credentials and ``env:`` secrets are read from these from now on."""
@@ -187,17 +189,7 @@ class Relay:
 
     def replay(self, name: str) -> None:
         """Enqueue what a dead letter is about again; see ``DeadLetters.replay``."""
-        self.dead_letters.replay(name, self._notify_again)
-
-    def _notify_again(self, raw: bytes) -> None:
-        """Read a message that nobody understood anew; enqueue the jobs it is about."""
-        messages = parse(raw)
-        for message in messages:
-            if isinstance(message, Poison):
-                raise BadInput(f"the message is still not understood ({message.reason}); correct its sender")
-        for message in messages:
-            if (task := self.publisher.task_for(message, "replay")) is not None:
-                self.outbox.enqueue(task)
+        self.dead_letters.replay(name, partial(self.publisher.enqueue_event, name))
 
     def test_subscriber(self, subscriber_id: str) -> Attempt:
         """Send one subscriber a ``smarttag.test`` event now; nothing of it is kept."""

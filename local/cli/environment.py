@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
+
+from shared import logs
+from shared.wiring import Relay, relay
 
 
 def as_deployed(env: Mapping[str, str]) -> dict[str, str]:
@@ -18,3 +23,10 @@ def as_deployed(env: Mapping[str, str]) -> dict[str, str]:
         where = env.get("OSS_REGION") or region or env.get("MPS_REGION") or "cn-shanghai"
         found["OSS_ENDPOINT"] = f"https://oss-{where}.aliyuncs.com"
     return found
+
+
+def wired() -> Relay:
+    """Return what the functions work with, for a command: what it logs goes to standard error, out of its answer."""
+    at_hand = relay(as_deployed(os.environ))
+    logs.set_up("WARNING", sys.stderr)
+    return at_hand

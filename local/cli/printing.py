@@ -10,13 +10,21 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.padding import Padding
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 from rich.text import Text
 
+if TYPE_CHECKING:
+    from shared.wiring import Relay
+
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})  # categories of Unicode's character database
+_MANY = 50  # of what takes a moment each, that a bar is shown for
 _NARROWEST = 12  # characters of a column whose cells may be wrapped
 
 
@@ -69,13 +77,38 @@ def say_table(
     for row in shown:
         table.add_row(*row)
     out = console()
-    # Names are there to be typed again: a narrow terminal may break the lines, but no name is cut short.
+    # Names are there to be typed again: none is cut short or broken, however narrow the terminal is.
     whole = [
         max((row[at].cell_len for row in shown), default=0) if column.no_wrap else _NARROWEST
         for at, column in enumerate(table.columns)
     ]
-    out.width = max(out.width, sum(whole) + 4 * len(whole))
-    out.print(table)
+    if sum(whole) + 4 * len(whole) <= out.width:
+        out.print(table)
+        return
+    for first, *others in shown:
+        out.print(first, style="bold", soft_wrap=True)
+        for column, cell in zip(table.columns[1:], others, strict=True):
+            if cell:
+                label = Text(f"{column.header}: ", "dim")
+                out.print(Padding(label + cell, (0, 0, 0, 2)), soft_wrap=column.no_wrap)
+    if table.title:
+        out.print(table.title)
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Callable[[], object]]:
+    """Show a bar on a terminal, on standard error, where there is much to do; call what is yielded after each."""
+    shown = console(error=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=shown, transient=True, disable=total < _MANY or not shown.is_terminal) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda: bar.advance(task)
+
+
+def warn_if_empty(at_hand: Relay) -> None:
+    """Say so where nothing was ever stored: nobody would look for a fault in OUTPUT_URL."""
+    if next(iter(at_hand.store.list("")), None) is None:
+        say(f"smarttag: nothing was ever stored at {at_hand.settings.output.url}: is OUTPUT_URL right?", error=True)
 
 
 def _write(line: str, *, error: bool) -> None:

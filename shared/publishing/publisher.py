@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shared.errors import RelayError, RetryableError
+from shared.errors import BadInput, RelayError, RetryableError
 from shared.jobs import JobStatus
 from shared.logs import log, log_error
 from shared.outbox.dead_letters import DeadLetters
@@ -18,7 +18,7 @@ from shared.outbox.worker import NotEnqueued, Result, Worker
 from shared.publishing import sweeps
 from shared.publishing.handler import REFRESH
 from shared.publishing.reports import Report, Word, delivery_result, idle_word, publication, report_of, word_for
-from shared.triggers import JobChanged, Message, Poison, Publish, Sweep
+from shared.triggers import JobChanged, Message, Poison, Publish, Sweep, parse
 
 _UNKNOWN = "Unknown"  # reported where a notification names no status that we know
 
@@ -80,8 +80,8 @@ class Publisher:
             raise Deferred(reports, next(iter(errors.values())))
         return reports
 
-    def enqueue(self, messages: Iterable[Message]) -> list[Report]:
-        """Write down what notifications ask for, and leave the work to the next sweep.
+    def enqueue(self, messages: Iterable[Message], request_id: str = "") -> list[Report]:
+        """Write down what messages ask for, and leave the work to the next sweep; ``request_id`` is as for ``receive``.
 
         Returns:
             For each ``{"jobId", "outcome"}``: accepted, skipped or poison.
@@ -89,7 +89,7 @@ class Publisher:
         Raises:
             RelayError: something could not be written down; it does no harm to ask for all of it again.
         """
-        read = [(message, self.task_for(message, "")) for message in messages]
+        read = [(message, self.task_for(message, request_id)) for message in messages]
         for message, _ in read:
             if isinstance(message, Poison) and (error := self._keep(message)):
                 raise error
@@ -98,6 +98,22 @@ class Publisher:
             {"jobId": task.job_id, "outcome": Word.ACCEPTED} if task else {"jobId": "", "outcome": idle_word(message)}
             for message, task in read
         ]
+
+    def enqueue_event(self, request_id: str, event: bytes) -> None:
+        """Write down what an event asks for and leave it to the sweep; of any number of messages, for replays.
+
+        What nobody understands of several messages becomes a dead letter of its own. ``request_id`` is as for
+        ``receive``.
+
+        Raises:
+            BadInput: nobody understands any of it.
+            RelayError: it could not all be written down; to be called again.
+        """
+        messages = parse(event, most=len(event) + 1)  # as it cannot hold more
+        reasons = [message.reason for message in messages if isinstance(message, Poison)]
+        if len(reasons) == len(messages):
+            raise BadInput(f"the message is still not understood ({reasons[0]}); correct its sender")
+        self.enqueue(messages, request_id)
 
     def publish(
         self, job_id: str, *, redeliver: bool, request_id: str, refresh: bool = False, seconds: float = 60.0

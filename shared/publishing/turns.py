@@ -15,7 +15,9 @@ from shared.errors import RetryableError
 
 FREE = 1 << 20  # bytes of a response that needs no turn
 TOGETHER = 4 << 20  # bytes of all others that are in work at a time; a larger one is alone
-PATIENCE = 120.0  # seconds that a publication waits for its turn; whoever began before it is in time for the sweep
+PATIENCE = (
+    45.0  # seconds that a publication waits for its turn; then it is tried again later, and no sweep outlasts its time
+)
 
 _M_MMAP_THRESHOLD = -3  # glibc's malloc.h
 
@@ -25,7 +27,8 @@ Admits = Callable[[int], bool]  # whether so many bytes may be had now
 class Turns:
     """The turns of one instance, first come, first served; safe to share between threads."""
 
-    def __init__(self, together: int = TOGETHER, free: int = FREE) -> None:
+    def __init__(self, together: int = TOGETHER, free: int = FREE, patience: float = PATIENCE) -> None:
+        self._patience = patience
         self._together = together
         self._free = free
         self._changed = threading.Condition()
@@ -53,16 +56,16 @@ class Turns:
             turn.taken += max(0, more)
             return True
 
-    def wait(self, turn: Turn, seconds: float) -> None:
+    def wait(self, turn: Turn) -> None:
         """Take everything, once whoever came before is done.
 
         Raises:
-            RetryableError: that took longer than ``seconds``.
+            RetryableError: that took too long.
         """
         self.give_back(turn)
         with self._changed:
             self._waiting.append(turn)
-            had = self._changed.wait_for(lambda: self._waiting[0] is turn and not self._taken, seconds)
+            had = self._changed.wait_for(lambda: self._waiting[0] is turn and not self._taken, self._patience)
             self._waiting.remove(turn)
             if had:
                 self._taken = turn.taken = self._together
@@ -93,9 +96,9 @@ class Turn:
         """Let others have what this has taken."""
         self._turns.give_back(self)
 
-    def wait(self, seconds: float = PATIENCE) -> None:
+    def wait(self) -> None:
         """Wait until a response of any size may be had; see ``Turns.wait``."""
-        self._turns.wait(self, seconds)
+        self._turns.wait(self)
 
 
 @cache

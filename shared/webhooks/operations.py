@@ -12,7 +12,7 @@ from uuid import uuid4
 import orjson
 
 from shared.errors import BadInput, ObjectNotFound
-from shared.outbox.dead_letters import DeadLetters
+from shared.outbox.dead_letters import DeadLetters, Selection, subscriber_of
 from shared.outbox.outcome import State
 from shared.outbox.records import AttemptKind, iso
 from shared.outbox.task import Task
@@ -58,7 +58,7 @@ def conditions(
     """
     keys = set(store.list(HEALTH))
     tasks = Counter(task.subscriber for task in waiting)
-    letters = Counter(map(DeadLetters.subscriber_of, dead))
+    letters = Counter(map(subscriber_of, dead))
 
     return [
         replace(_condition(store, each, keys), waiting=tasks[name], dead=letters[name])
@@ -117,10 +117,11 @@ def resume(store: ObjectStore, dead: DeadLetters, subscriber: Subscriber) -> lis
     """
     for key in list(store.list(f"{HEALTH}{subscriber.id}/")):
         store.delete(key)
-    missed = [name for name in dead.names() if dead.subscriber_of(name) == subscriber.id and _is_gone(dead.show(name))]
-    for name in missed:
-        dead.replay(name, _no_message)
-    return missed
+    missed = [each for each in dead.read(Selection(subscriber=subscriber.id)) if _is_gone(each.facts)]
+    done = dead.replay_all(missed, _no_message)
+    if failed := [each.error for each in done if each.error is not None]:
+        raise failed[0]
+    return [each.name for each in done]
 
 
 def _is_gone(letter: dict[str, Any]) -> bool:
@@ -128,7 +129,7 @@ def _is_gone(letter: dict[str, Any]) -> bool:
     return letter.get("state") == State.GONE.value or last.get("kind") == AttemptKind.GONE.value
 
 
-def _no_message(_raw: bytes) -> None:
+def _no_message(_name: str, _raw: bytes) -> None:
     raise BadInput("a delivery's letter holds a message")
 
 

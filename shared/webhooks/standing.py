@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from shared.errors import ObjectNotFound, PermanentError, RelayError
-from shared.outbox.dead_letters import DeadLetters
+from shared.outbox.dead_letters import DeadLetters, subscriber_of
 from shared.outbox.outbox import Outbox
 from shared.outbox.records import Record
 from shared.outbox.task import Task
@@ -80,7 +80,7 @@ def _last_error(outbox: Outbox, task: Task) -> str:
 
 
 def _letter(dead: DeadLetters, name: str) -> Letter:
-    subscriber = dead.subscriber_of(name)
+    subscriber = subscriber_of(name)
     try:
         return Letter(name, subscriber, dead.show(name))
     except ObjectNotFound:

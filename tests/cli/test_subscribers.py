@@ -16,6 +16,7 @@ from local.cloud.receiver import Receiver
 from local.cloud.server import Response
 from local.cloud.world import secret
 from shared.errors import BadInput, ObjectNotFound
+from shared.outbox.dead_letters import subscriber_of
 from shared.storage.directory import DirectoryStore
 from shared.webhooks.subscribers import Broken, Subscriber, Subscribers
 from tests.fakes.node import Clock, Node
@@ -169,7 +170,7 @@ def test_resume_brings_back_whom_a_410_switched_off_with_all_that_was_missed(
     told = {orjson.loads(body)["data"]["jobId"] for who, _, body in receivers.arrived if who == "cms"}
     assert told == {"job1", "job2", "job3"}
     assert worker.tell("job4")["cms"] == "delivered"
-    letters = {worker.dead.subscriber_of(name) for name in worker.dead.names()}
+    letters = {subscriber_of(name) for name in worker.dead.names()}
     assert letters == {"other", "wrong"}, "what was given up for another reason stays"
     assert json.loads(run("resume", "cms", "--json").stdout) == {"subscriber": "cms", "enqueued": []}
 

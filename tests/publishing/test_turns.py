@@ -59,7 +59,7 @@ def test_who_waits_is_served_in_order_and_before_whoever_comes_later() -> None:
     def work(name: int) -> None:
         with turns.turn() as turn:
             begun.release()
-            turn.wait(20)
+            turn.wait()
             served.append(name)
 
     with ThreadPoolExecutor(3) as pool, turns.turn() as first:
@@ -76,11 +76,11 @@ def test_who_waits_is_served_in_order_and_before_whoever_comes_later() -> None:
 
 
 def test_waiting_ends_with_an_error_that_is_worth_retrying_and_holds_nobody_up() -> None:
-    turns = Turns(together=100, free=10)
+    turns = Turns(together=100, free=10, patience=0.01)
     with turns.turn() as one, turns.turn() as two:
         assert one.admits(100)
         with pytest.raises(RetryableError, match="tried again later"):
-            two.wait(0.01)
+            two.wait()
     with turns.turn() as three:
         assert three.admits(100)
 
