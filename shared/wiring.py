@@ -32,7 +32,7 @@ from shared.publishing.revisions import unannounced
 from shared.publishing.turns import Turns
 from shared.settings import HandOff, Location, Settings
 from shared.storage.retrying import RetryingStore
-from shared.triggers import Poison, Publish, Sweep, parse
+from shared.triggers import Publish, Sweep, parse
 
 if TYPE_CHECKING:
     from shared.catalogue.catalogue import Catalogue
