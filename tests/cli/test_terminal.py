@@ -197,7 +197,7 @@ def test_token_refuses_a_hostile_name(on_screen: Callable[..., str]) -> None:
 def test_what_demo_and_serve_show(on_screen: Callable[..., str], tmp_path: Path) -> None:
     folder = tmp_path / "job"
     folder.mkdir()
-    person = {"name": TEXT, "category": TEXT, "seenMs": 1, "appearanceCount": 1}
+    person = {"name": TEXT, "category": TEXT, "seenMs": 1, "appearances": [[0, 1]]}
     lists: dict[str, Any] = {key: [] for key in ("tags", "concepts", "chapters", "textTags", "links", "alerts")}
     summary = {"status": TEXT, "persons": [person], **lists, "transcript": None, "screenText": None}
     (folder / "summary.json").write_bytes(orjson.dumps(summary))
