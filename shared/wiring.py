@@ -271,7 +271,8 @@ class Relay:
         """Return the handler of each kind of task; without subscribers whatever is about them waits."""
         announcer = self._announcer()
         publishes = PublishHandler(
-            *(self.store, self.source, announcer, self.query_seconds, self.settings.max_result_bytes), self.catalogue,
+            *(self.store, self.source, announcer, self.query_seconds, self.settings.max_result_bytes),
+            self.catalogue,
             self._turns,
         )
         if announcer is None:
