@@ -42,7 +42,7 @@ SEEDS = range(100 if os.environ.get("SOAK") else 1)
 class Mps:
     """Answers every job."""
 
-    def query(self, _job_id: str, _deadline: float) -> bytes:
+    def query(self, _job_id: str, _deadline: float, _admits: object) -> bytes:
         return RESPONSE
 
 

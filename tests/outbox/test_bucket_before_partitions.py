@@ -28,7 +28,7 @@ class Service:
     asked = 0
     mended = False
 
-    def query(self, job_id: str, _deadline: float) -> bytes:
+    def query(self, job_id: str, _deadline: float, _admits: object) -> bytes:
         self.asked += 1
         response = recorded.jobs()["fail" if job_id == "failed" and not self.mended else "cpv"].response
         return response.replace(b'"RequestId": "0000', b'"RequestId": "%04d' % self.asked)

@@ -14,6 +14,7 @@ from collections import Counter
 import orjson
 
 from shared.errors import Unavailable
+from shared.outbox.bucket_queue import BucketQueue
 from shared.outbox.dead_letters import DeadLetters, Selection
 from shared.outbox.outbox import Outbox
 from shared.outbox.records import iso
@@ -58,7 +59,7 @@ def test_they_are_listed_and_replayed_side_by_side_by_subscriber_and_by_time() -
         about = {"version": 2, "kind": "delivery", "jobId": job, "event": "succeeded", "subscriber": who}
         letter = {**about, "reason": "answered 500", "deadAt": iso(now + number), "series": "0"}
         store.load(f"dead/deliveries/{job}~succeeded~{who}~0.json", orjson.dumps(letter), 0)
-    dead = DeadLetters(Outbox(store, clock, random.Random(1)))
+    dead = DeadLetters(Outbox(store, BucketQueue(store), clock, random.Random(1)))
     gate.slow = True
 
     begun = time.monotonic()
@@ -102,7 +103,7 @@ def test_an_error_of_the_store_keeps_back_one_letter_only() -> None:
         about = {"version": 2, "kind": "delivery", "jobId": f"job{number}", "event": "succeeded", "subscriber": "cms"}
         letter = {**about, "reason": "answered 500", "deadAt": "2026-01-01T00:00:00.000Z", "series": "0"}
         store.load(f"dead/deliveries/job{number}~succeeded~cms~0.json", orjson.dumps(letter), 0)
-    dead = DeadLetters(Outbox(store, clock, random.Random(1)))
+    dead = DeadLetters(Outbox(store, BucketQueue(store), clock, random.Random(1)))
     done = dead.replay_all(dead.read(Selection()), refuse)
     assert [each.name.partition("~")[0] for each in done if each.error is not None] == [
         "deliveries/job1",

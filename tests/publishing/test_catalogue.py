@@ -31,7 +31,7 @@ class World:
         self.response = response
         self.node = Node(self.store, reader(subscriber("a")), self.receivers, clock=self.clock, source=self)
 
-    def query(self, _job_id: str, _deadline: float) -> bytes:
+    def query(self, _job_id: str, _deadline: float, _admits: object) -> bytes:
         return self.response
 
     def rows(self) -> list[Row]:

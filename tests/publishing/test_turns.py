@@ -172,7 +172,7 @@ def test_a_body_whose_first_is_gone_is_made_again() -> None:
     both = reader(subscriber("a", payload="full"), subscriber("b", payload="full"))
     node = Node(store, both, receivers, clock=clock, source=Mps(long))
     node.worker.run_now([node.task()], 600)
-    (first,) = (key for key in store.under("jobs/") if key.endswith("body.json"))
+    (first,) = (key for key in store.under("deliveries/") if key.endswith("body.json"))
     store.lose(first)
     clock.now += 120
     assert node.sweep()["delivered"] == 1
