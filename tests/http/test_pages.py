@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.test import Client, TestResponse
 
@@ -293,9 +294,13 @@ def test_replay_does_what_can_be_done_and_counts() -> None:
         assert 'role="status"' not in client.get(f"/library/operations?{odd}").text
 
 
+READERS = make_app(published())
+
+
+@settings(max_examples=400 if os.environ.get("SOAK") else 30)
 @given(st.sampled_from(["/", "/library", "/library/operations", f"/library/jobs/{DONE}"]), st.data())
 def test_no_query_and_no_cookie_breaks_a_page(path: str, data: st.DataObject) -> None:
-    client = Client(make_app(published()))
+    client = Client(READERS)
     if data.draw(st.booleans()):
         client.set_cookie(COOKIE, SESSIONS.make(TOKENS[1]), domain="localhost", secure=True)
     names = st.sampled_from(["person", "text", "userData", "cursor", "since", "status", "sent", "replayed", "to", "x"])

@@ -45,7 +45,8 @@ AXE = needs.NODE_FOLDER / "node_modules" / "axe-core" / "axe.min.js"
 FINDINGS = """axe.run({resultTypes: ["violations"]})
     .then(result => result.violations.map(found => [found.id, found.nodes.length, found.nodes[0].html]))"""
 Look = tuple[str, int, str]  # language, width, scheme
-LOOKS: list[Look] = [("zh-CN", 1280, "light"), ("en-US", 390, "dark")]
+WIDE, PHONE = ("zh-CN", 1280, "light"), ("en-US", 390, "dark")
+LOOKS: list[Look] = [PHONE]
 if os.environ.get("SOAK"):
     LOOKS = [(lang, width, look) for lang in ("zh-CN", "en-US") for width in (390, 1280) for look in ("light", "dark")]
 JOBS = [recorded.jobs()[name] for name in ("rich", "documented", "fail", "image")]
@@ -184,7 +185,7 @@ def test_three_clicks_to_a_replayed_delivery_and_to_the_video_in_which_somebody_
 def test_the_session_of_a_browser_ends_with_signing_out_and_no_script_sees_it(
     chromium: Browser, tmp_path: Path
 ) -> None:
-    with library(tmp_path) as site, browser.watched(chromium, **options(LOOKS[0])) as seen:
+    with library(tmp_path) as site, browser.watched(chromium, **options(WIDE)) as seen:
         page = seen.page
         sign_in(page, f"{site.url}/library/jobs/{JOBS[0].job_id}", "登录")
         assert page.url == f"{site.url}/library/jobs/{JOBS[0].job_id}", "where one was going"
@@ -207,7 +208,7 @@ def test_the_session_of_a_browser_ends_with_signing_out_and_no_script_sees_it(
 
 def test_a_form_on_another_site_does_nothing(chromium: Browser, tmp_path: Path) -> None:
     """The other site is another port of this machine, to which even SameSite cookies are sent."""
-    with library(tmp_path) as site, browser.watched(chromium, **options(LOOKS[0])) as seen:
+    with library(tmp_path) as site, browser.watched(chromium, **options(WIDE)) as seen:
         letters = sorted((tmp_path / "out" / "dead").rglob("*.json"))
         name = letters[0].relative_to(tmp_path / "out" / "dead").with_suffix("").as_posix()
         action = f"{site.url}/library/operations/replay"
@@ -247,10 +248,10 @@ def test_the_nu_html_checker_finds_nothing(tmp_path: Path) -> None:
 
 def test_hostile_text_does_nothing_on_any_page(chromium: Browser) -> None:
     app = make_app(hostile_service(), media_url="https://media.example.com/{userData}?{jobId}&t={seconds}")
-    with serving(app) as url, browser.watched(chromium, **options(LOOKS[1])) as seen:
+    with serving(app) as url, browser.watched(chromium, **options(PHONE)) as seen:
         page, dialogs = seen.page, list[str]()
         page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
-        sign_in(page, url, WORDS[LOOKS[1][0]]["in"])
+        sign_in(page, url, WORDS[PHONE[0]]["in"])
         text, odd = page.inner_text, "?" + "&".join(f"person={part}" for part in ("%3Cscript%3E", "%22%3E%3Csvg%3E"))
         for path in ("/library", f"/library{odd}", "/library/operations", f"/library/jobs/{DONE}"):
             page.goto(url + path)
@@ -267,6 +268,6 @@ def test_hostile_text_does_nothing_on_any_page(chromium: Browser) -> None:
             if path != f"/library{odd}":
                 shown = text("body")
                 assert sum(hostile in shown for hostile in CORPUS) >= 8, "it is shown as the text that it is"
-                assert page.evaluate("document.documentElement.scrollWidth") == LOOKS[1][1]
+                assert page.evaluate("document.documentElement.scrollWidth") == PHONE[1]
         assert (dialogs, seen.console, seen.errors) == ([], [], [])
         assert {address.startswith((url, "data:")) for address in seen.requests} == {True}
