@@ -185,12 +185,13 @@ def test_what_the_catalogue_holds_is_published_anew_where_its_files_are_lost(clo
     ids.write_text("\n".join(map(job_id, range(3))), encoding="utf-8")
     assert cloud.run(str(ids))[0] == 0
     shutil.rmtree(cloud.objects / "jobs" / job_id(1))
-    status, out, err = cloud.run("--from-catalogue", "--since", "2026-01-01", "--json")
+    chosen = ("--from-catalogue", "--json", "--failures", str(cloud.folder / "failed.txt"), "--since")
+    status, out, err = cloud.run(*chosen, "2026-01-01")
     assert status == 0, err
     report = json.loads(out)
     assert (report["published"], report["publishedBefore"]) in {(1, 2), (0, 3)}, report
     assert cloud.published() == set(map(job_id, range(3)))
-    assert json.loads(cloud.run("--from-catalogue", "--since", "2999-01-01", "--json")[1])["publishedBefore"] == 0
+    assert json.loads(cloud.run(*chosen, "2999-01-01")[1])["publishedBefore"] == 0
     for wrong in ((), (str(ids), "--from-catalogue"), (str(ids), "--since", "2026-01-01")):
         assert cloud.run(*wrong)[0] == 2
 
