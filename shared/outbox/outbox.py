@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+import sys
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
@@ -16,17 +17,18 @@ from typing import Any
 
 import orjson
 
-from shared.errors import ObjectNotFound, RelayError
+from shared.errors import AccessRefused, ObjectNotFound, RelayError
 from shared.logs import log, log_error
 from shared.metrics import note_dead_letter
 from shared.outbox.outcome import Outcome, State
 from shared.outbox.partitions import side_by_side
 from shared.outbox.records import SCHEMA_VERSION, AttemptKind, Claim, Record, iso
-from shared.outbox.schedule import next_due
+from shared.outbox.schedule import MOST_LOST, next_due
 from shared.outbox.task import Task, parse_key
 from shared.outbox.task_queue import TaskQueue
 from shared.storage import ObjectStore
 
+_ALARMING = 3  # refusals in a row
 _LOST = Record(
     kind=AttemptKind.LOST, error="the worker that made this attempt ended before it could say what came of it"
 )
@@ -180,7 +182,22 @@ class Outbox:
             claimed = parse_key(claim.task)
             tasks = () if claimed is None else (replace(claimed, older=task.older),)
             return Outcome(State.CLAIMED_ELSEWHERE, next_tasks=tasks)
-        return self._record_outcome(task, Outcome(State.RETRY, _LOST), self.now() - int(info.age * 1000))
+        return self._record_outcome(task, self._lost(task), self.now() - int(info.age * 1000))
+
+    def _lost(self, task: Task) -> Outcome:
+        """Return what came of an attempt whose worker died."""
+        lost = 1 + sum(each.kind is AttemptKind.LOST for each in self._earlier(task))
+        if lost < MOST_LOST.get(task.kind, sys.maxsize):
+            return Outcome(State.RETRY, _LOST)
+        error = (
+            f"{lost} workers ended before they could say what came of it, most likely for want of memory: give the "
+            "function more of it, or lower MAX_RESULT_BYTES; then replay this letter"
+        )
+        return Outcome(State.DEAD, replace(_LOST, error=error))
+
+    def _earlier(self, task: Task) -> Iterator[Record]:
+        """Yield the results of the attempts before this one."""
+        return filter(None, (self._read_result(replace(task, attempt=number)) for number in range(1, task.attempt)))
 
     def _read_result(self, task: Task) -> Record | None:
         found = self.read_json(task.result_key)
@@ -192,6 +209,8 @@ class Outbox:
         if state is State.RETRY:
             due = next_due(task, tried, outcome.retry_after, self.rng)
             if due is not None:
+                record = self._counted(task, record, outcome.error)
+                log("outbox.retry", level=logging.WARNING, **_about(task), reason=record.error, next=iso(due))
                 result = replace(record, next=due)
                 created = self.create_json(task.result_key, result.to_json())
                 result = result if created else self._read_result(task) or result
@@ -205,13 +224,22 @@ class Outbox:
         self.create_json(task.receipt_key, record.to_json())
         return replace(outcome, state=state, record=record)
 
+    def _counted(self, task: Task, record: Record, error: RelayError | None) -> Record:
+        """Count refusals in a row in the record; from the third on they are no passing trouble."""
+        if not isinstance(error, AccessRefused):
+            return record
+        before = self._read_result(replace(task, attempt=task.attempt - 1)) if task.attempt > 1 else None
+        refusals = 1 + (before.detail.get("refusals", 0) if before else 0)
+        if refusals >= _ALARMING:
+            log("access.refused", level=logging.ERROR, **_about(task), refusals=refusals, reason=error.message)
+        return replace(record, detail={**record.detail, "refusals": refusals})
+
     def reschedule(self, task: Task, result: Record) -> None:
         """Enqueue the attempt after the one that failed with ``result``."""
         self.enqueue(replace(task, attempt=task.attempt + 1, due=result.next or task.due))
 
     def _write_dead_letter(self, task: Task, last: Record, state: State) -> None:
-        earlier = (self._read_result(replace(task, attempt=number)) for number in range(1, task.attempt))
-        attempts = [*filter(None, earlier), last]
+        attempts = [*self._earlier(task), last]
         letter = {
             **task.describe(),
             "version": SCHEMA_VERSION,
@@ -224,5 +252,9 @@ class Outbox:
         }
         self.create_json(task.dead_letter_key, letter)
         note_dead_letter()
-        about = {"kind": task.kind.value, "jobId": task.job_id, "subscriber": task.subscriber}
-        log("outbox.dead", level=logging.ERROR, **about, reason=letter["reason"], attempts=len(attempts))
+        log("outbox.dead", level=logging.ERROR, **_about(task), reason=letter["reason"], attempts=len(attempts))
+
+
+def _about(task: Task) -> dict[str, str]:
+    """Return what a line of the log says of a task."""
+    return {"kind": task.kind.value, "jobId": task.job_id, "about": task.event, "subscriber": task.subscriber}

@@ -12,6 +12,7 @@ JITTER = 0.2
 GIVE_UP = (
     96 * 3600.0
 )  # seconds since it was enqueued, however far Retry-After or the endpoint's health has postponed it
+MOST_LOST = {TaskKind.PUBLISH: 3}  # attempts whose worker died: what kills its worker would do so for ever
 LONGEST_RETRY_AFTER = 86400.0  # seconds that Retry-After may postpone
 
 

@@ -25,6 +25,7 @@ from shared.webhooks.subscribers import Broken, Subscriber
 if TYPE_CHECKING:  # the network half is loaded by whoever has somebody to tell
     from shared.webhooks.sender import Attempt, Sender
 
+_GRACE = 3600.0  # seconds for which a subscriber may be missing from the file before its tasks are dead
 _STATES = {AttemptKind.DELIVERED: State.DELIVERED, AttemptKind.GONE: State.GONE}
 
 
@@ -42,9 +43,16 @@ class DeliveryHandler(Handler):
     needs = 20.0
 
     def suspended(self, task: Task) -> str:
-        """Spare an endpoint that fails and fails, unless the task has waited for so long that it is given up."""
+        """Spare an endpoint that fails and fails, unless the task has waited for so long that it is given up.
+
+        What is for a subscriber that is missing from the file waits for an hour: somebody may be about to correct that.
+        """
         if reason := self.subscribers.unreadable():
             return reason
+        if self.subscribers.find(task.subscriber) is None:
+            is_over = self.health.missing_for(task.subscriber) >= _GRACE
+            return "" if is_over else "the subscriber is missing from SUBSCRIBERS_URL; it has an hour to come back"
+        self.health.is_there(task.subscriber)
         if is_too_late(task, int(self.clock() * 1000)) or self.health.allows(task):
             return ""
         return "the endpoint has failed too often of late"

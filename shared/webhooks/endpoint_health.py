@@ -48,6 +48,7 @@ class EndpointHealth:
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _failures: dict[str, int] = field(default_factory=dict)
     _since: dict[str, str] = field(default_factory=dict)  # the first of these failures
+    _missing: dict[str, float] = field(default_factory=dict)
     _others: Counter[str] = field(default_factory=Counter)  # of others that failed in a row, in this run
 
     @cached_property
@@ -103,6 +104,27 @@ class EndpointHealth:
             if (record.kind is AttemptKind.DELIVERED or _is_up(record)) and self._count(subscriber) >= TRIPS_AT:
                 return self._since.get(subscriber, "")
         return ""
+
+    def missing_for(self, subscriber: str) -> float:
+        """Return for how many seconds of the store's clock a subscriber has been missing from the file."""
+        key = _missing_key(subscriber)
+        with self._lock:
+            if key not in self._missing:
+                self._missing[key] = 0.0
+                if key not in self._keys:
+                    log("subscriber.missing", level=logging.WARNING, subscriber=subscriber)
+                    self._keys.add(key)
+                with _advice():
+                    self.store.create(key, b"{}")
+                    info = self.store.head(key)
+                    self._missing[key] = 0.0 if info is None else info.age
+            return self._missing[key]
+
+    def is_there(self, subscriber: str) -> None:
+        """Take notice that a subscriber is in the file."""
+        if _missing_key(subscriber) in self._keys:
+            with self._lock:
+                self._drop(_missing_key(subscriber))
 
     def unused(self, task: Task) -> None:
         """Take notice that no attempt was made after all: another may be this window's."""
@@ -169,6 +191,11 @@ def _advice() -> Iterator[None]:
 def breaker_key(subscriber: str) -> str:
     """Return where a subscriber's run of failures is counted."""
     return f"{HEALTH}{subscriber}/breaker.json"
+
+
+def _missing_key(subscriber: str) -> str:
+    """Return the record that a subscriber is missing from the file, written when that was first seen."""
+    return f"{HEALTH}{subscriber}/missing.json"
 
 
 def _probe_key(subscriber: str, kind: str, window: str = "") -> str:
