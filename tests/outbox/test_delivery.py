@@ -163,6 +163,9 @@ def test_removing_or_disabling_takes_effect_before_the_next_attempt(after: tuple
     world.tell()
     current[:] = after
 
+    if not after:
+        assert world.sweep(100) == {"suspended": 1}, "it has an hour to come back"
+        world.clock.now += 3600
     assert world.sweep(100) == {"dead": 1}
     assert len(world.receivers.arrived) == 1
     assert reason in world.one.dead.show("deliveries/job1~succeeded~a~0")["reason"]
