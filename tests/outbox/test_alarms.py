@@ -195,7 +195,7 @@ def test_one_mistaken_410_switches_off_is_an_error_and_costs_nothing_once_it_is_
     world = World(reader(subscriber("a")), lambda who, _before: moods[who])
     world.tell("job1")
     world.tell("job2")
-    (condition,) = operations.conditions(world.store, reader(subscriber("a"))(), [], world.one.dead)
+    (condition,) = operations.conditions(world.store, reader(subscriber("a"))(), [], world.one.dead.names())
     assert (condition.health, condition.dead) == (operations.Health.GONE, 2)
     assert [level for level, _ in lines.of("subscriber.gone")] == ["ERROR"]
     assert len(lines.of("outbox.dead")) == 2

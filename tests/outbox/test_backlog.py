@@ -49,7 +49,7 @@ class Sweep:
         store.calls.clear()
         store.gate = self._pass
         self.began = self.clock.now
-        self.counts = Counter(node.sweep(50))
+        self.counts = Counter(node.sweep(270))
         self.lists = [key for what, key in store.calls if what == "list"]
         self.calls = len(store.calls)
         self.letters = len(store.under("dead/deliveries/"))
