@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import Enum
 
 from shared.errors import BadInput
+from shared.patterns import regex
 
-_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_JOB_ID = regex(r"[A-Za-z0-9_-]{1,64}")
 JOB_ID_RULE = "1 to 64 characters of A-Z, a-z, 0-9, _ and -"
 
 

@@ -13,13 +13,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from shared.jobs import REPORT
+from shared.patterns import regex
 from shared.settings import ApiToken, LinkKey, Settings
 
 SHORTEST, LONGEST = 60, 7_776_000  # seconds that a link may live
@@ -27,11 +27,11 @@ _SKEW = 3600  # seconds; the clock of whoever signed may be ahead of ours
 _DAY = 86400
 _LINK, _SESSION = "smarttag-relay link\n", "smarttag-relay session\n"  # purposes
 SESSION_SECONDS = 8 * 3600
-_TOKEN = re.compile(
+_TOKEN = regex(
     r"lnk_(?P<job>[A-Za-z0-9_-]{1,64})\.(?P<expires>[1-9][0-9]{0,11})\.[A-Za-z0-9_-]{1,32}\.(?P<signature>[A-Za-z0-9_-]{43})"
 )
 
-_SIGNED_IN = re.compile(
+_SIGNED_IN = regex(
     r"ses_(?P<expires>[1-9][0-9]{0,11})\.[A-Za-z0-9_-]{1,32}\.[A-Za-z0-9_-]{43}\.(?P<name>[A-Za-z0-9_.-]{1,64})"
 )
 

@@ -7,7 +7,6 @@ Every text in it is masked before it is written as JSON, so a line is JSON whate
 from __future__ import annotations
 
 import logging
-import re
 import sys
 import threading
 import time
@@ -22,6 +21,7 @@ import orjson
 
 from shared import __version__
 from shared.errors import RelayError
+from shared.patterns import regex
 
 _bound: ContextVar[dict[str, object]] = ContextVar("bound", default={})  # noqa: B039 - replaced, never changed in place
 _protected: tuple[str, ...] = ()  # longest first: one may be part of another; replaced, never changed in place
@@ -29,18 +29,18 @@ _learning = threading.Lock()
 _SHORTEST_SECRET = 8  # characters; shorter ones would mask ordinary words
 _DEEPEST = 32  # levels of lists and mappings in one field
 _MASK = "***"
-_SHAPES = re.compile(
+_SHAPES = regex(
     r"wh(?:sec|sk)_[A-Za-z0-9+/=_-]+"  # webhook secrets
     r"|\b(?:LTAI|STS\.)[A-Za-z0-9]{8,}"  # AccessKey IDs
     r"|\blnk_[A-Za-z0-9_-]+\.[0-9]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"  # tokens of links
     r"|\bses_[0-9]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"  # sessions
     r"|(?i:(?<=bearer ))[^\s&'\"]+"
 )
-_NAMED = re.compile(  # what follows one of these names, as in a header, a query or the repr of either
+_NAMED = regex(  # what follows one of these names, as in a header, a query or the repr of either
     r"(?i)((?:authorization|signature|security-?token)['\"]?\s*[:=]\s*['\"]?(?:(?:basic|bearer|acs|fc|mns|oss\S*)\s+)?)"
     r"[^\s&'\"]+"
 )
-_SCHEME = re.compile(r"(?i)(?:basic|bearer|token|apikey)\s+(?P<secret>\S+)")
+_SCHEME = regex(r"(?i)(?:basic|bearer|token|apikey)\s+(?P<secret>\S+)")
 # Python and many collectors end a line at these too; JSON may hold them as they are or escaped.
 _LINE_ENDS = str.maketrans({sign: f"\\u{ord(sign):04x}" for sign in "\x85\u2028\u2029"})
 

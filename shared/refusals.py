@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import orjson
 
 from shared.errors import RelayError, Throttled, Unavailable
+from shared.patterns import regex
 
-_NAME = re.compile(r"[A-Za-z0-9._/-]{1,120}")
-_IN_XML = re.compile(r"<(Code|EC|Endpoint|RequestId)>\s*([^<\s]{1,120})\s*</")
+_NAME = regex(r"[A-Za-z0-9._/-]{1,120}")
+_IN_XML = regex(r"<(Code|EC|Endpoint|RequestId)>\s*([^<\s]{1,120})\s*</")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,25 +12,26 @@ from enum import Enum
 from urllib.parse import unquote
 
 from shared.errors import BadSettings
+from shared.patterns import regex
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_TOKEN = re.compile(r"(?P<name>[A-Za-z0-9_.-]{1,64}):(?P<scope>read|write|push):(?P<sha256>[0-9a-f]{64})")
-_LINK_KEY = re.compile(r"(?P<id>[A-Za-z0-9_-]{1,32}):(?P<secret>[A-Za-z0-9+/]+={0,2})")
+_TOKEN = regex(r"(?P<name>[A-Za-z0-9_.-]{1,64}):(?P<scope>read|write|push):(?P<sha256>[0-9a-f]{64})")
+_LINK_KEY = regex(r"(?P<id>[A-Za-z0-9_-]{1,32}):(?P<secret>[A-Za-z0-9+/]+={0,2})")
 _SHORTEST_KEY = 32  # bytes
 # Function Compute and OSS send HTML from these as a download.
-_DEFAULT_DOMAIN = re.compile(r"(?i)https?://[^/]+\.(?:fcapp\.run|aliyuncs\.com)\.?(?::[0-9]+)?")
+_DEFAULT_DOMAIN = regex(r"(?i)https?://[^/]+\.(?:fcapp\.run|aliyuncs\.com)\.?(?::[0-9]+)?")
 _HANDOFF = (
     r"fc2:(?P<service>[A-Za-z_][A-Za-z0-9_-]{0,127})(?:\.(?P<qualifier>[A-Za-z0-9_-]+))?"
     r"/(?P<function>[A-Za-z_][A-Za-z0-9_-]{0,63})"
 )
-_ENDPOINT = re.compile(r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::[0-9]{1,5})?/*")
+_ENDPOINT = regex(r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::[0-9]{1,5})?/*")
 _REGION = "[a-z0-9-]{2,40}"
-_OSS_ENDPOINT = re.compile(r"https?://oss-(?P<region>[a-z]{2}-[a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com(?::[0-9]+)?")
+_OSS_ENDPOINT = regex(r"https?://oss-(?P<region>[a-z]{2}-[a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com(?::[0-9]+)?")
 _LOOPBACK = r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]"
 _INTERNAL = rf"{_LOOPBACK}|.*-internal\.aliyuncs\.com"
 _MEDIA_URL = rf"(?:(?:https://|http://(?:{_LOOPBACK})[:/])(?:[!#-&(-;=?-\[\]_a-z~]|\{{(?:jobId|userData|seconds)\}})+)?"
-_LOCATION = re.compile(r"oss://(?P<bucket>[a-z0-9][a-z0-9-]{1,61}[a-z0-9])(?P<key>/[^?#]*)?|file://(?P<file>/[^?#]*)")
+_LOCATION = regex(r"oss://(?P<bucket>[a-z0-9][a-z0-9-]{1,61}[a-z0-9])(?P<key>/[^?#]*)?|file://(?P<file>/[^?#]*)")
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ not count. The work is linear in the size of the event, and no more than ``MOST`
 from __future__ import annotations
 
 import base64
-import re
 import string
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,10 +34,11 @@ import orjson
 
 from shared.errors import BadInput
 from shared.jobs import check_job_id
+from shared.patterns import regex
 
 MOST = 100  # messages of one event
 _DEPTH = 24  # steps; a destination event around an array of CloudEvents of Base64 takes 8
-_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_REQUEST_ID = regex(r"[A-Za-z0-9_-]{1,64}")
 _AROUND = "\ufeff\0" + string.whitespace
 _STRIPPED = ("messagebody", "message", "data", "requestpayload", "body")
 

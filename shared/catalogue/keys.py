@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from shared.catalogue.positions import day_of, position_of, time_of
+from shared.patterns import regex
 
 ROWS = "catalogue/rows/"  # the rows that are not sealed yet
 PUBLISHED = "catalogue/published/"  # <jobId>.json: when the job was published, and so where its row stands
 JOBS = "catalogue/jobs/"  # dt=YYYY-MM-DD/part-*.ndjson.gz: the rows of a finished day
 APPEARANCES = "catalogue/appearances/"  # likewise: the timelines of the same jobs
-_ROW = re.compile(
-    r"catalogue/rows/(?P<position>[0-9]{13}~(?P<job_id>[A-Za-z0-9_-]{1,64})\.)(?P<revision>[0-9]{1,15})\.json"
-)
-_PART = re.compile(
+_ROW = regex(r"catalogue/rows/(?P<position>[0-9]{13}~(?P<job_id>[A-Za-z0-9_-]{1,64})\.)(?P<revision>[0-9]{1,15})\.json")
+_PART = regex(
     r"catalogue/(?:jobs|appearances)/dt=(?P<day>[0-9]{4}-[0-9]{2}-[0-9]{2})/part-(?P<newest>[0-9]{13})-(?P<oldest>[0-9]{13})-"
     r"[0-9a-f]{16}\.ndjson\.gz"
 )

@@ -6,15 +6,15 @@ which sorts before all rows of its millisecond, is one too.
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta, timezone
 
 from shared.errors import BadInput
+from shared.patterns import regex
 
 _LAST = 9_999_999_999_999  # the largest time that has 13 digits
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_POSITION = re.compile(r"[0-9]{13}(?:~[A-Za-z0-9_-]{1,64}\.)?")
-_TIME = re.compile(
+_POSITION = regex(r"[0-9]{13}(?:~[A-Za-z0-9_-]{1,64}\.)?")
+_TIME = regex(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})(?:T([0-9]{2}:[0-9]{2})(:[0-9]{2})?(?:\.([0-9]{1,15}))?(Z|[+ -][0-9]{2}:[0-9]{2}))?"
 )
 DAY = 86_400_000  # milliseconds

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 
+from shared.patterns import regex
 from shared.smarttag.model import Alert, AlertKind, Concept, Person, Seen
 
 _ALERTS: dict[str, AlertKind] = {
@@ -13,7 +13,7 @@ _ALERTS: dict[str, AlertKind] = {
     "politician": "politician",
     "政治人物": "politician",
 }
-_COMMAS = re.compile("[,，、;；]")
+_COMMAS = regex("[,，、;；]")
 
 
 def alert_kinds(category: str) -> list[AlertKind]:

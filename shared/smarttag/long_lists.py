@@ -11,18 +11,19 @@ a JSON string and, unescaped, a JSON list proves the guess, because JSON is read
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from shared.patterns import regex
+
 BATCH = 1 << 17  # bytes decoded at once: few enough to stay in the processor's cache
 _ROW = 1 << 20  # bytes; where none of its rows begins within so many, a list has ended
 _DATA = b'"Data":"{'  # not to be found inside a result, where quotes are escaped
 _LISTS = tuple(rb"\"%b\":[{" % name for name in (b"persons", b"tags", b"details"))
-_FIRST_KEY = re.compile(rb'\{\\"\w+\\":')
+_FIRST_KEY = regex(rb'\{\\"\w+\\":')
 _STANDS_IN = -46_116_860_184_270_000  # less the number of the list
 _DIGITS = str(_STANDS_IN)[:-4].encode()  # which all of these numbers begin with
 

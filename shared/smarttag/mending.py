@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import re
+
+from shared.patterns import regex
 
 _DIGITS = 15  # of an integer that a float would not hold as exactly
 # What may follow a backslash; where nothing of it does, or half a surrogate pair stands alone, it needs mending.
-_ESCAPE = re.compile(
+_ESCAPE = regex(
     r"\\(?:u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|(?P<half>u[dD][89a-fA-F][\da-fA-F]{2})"
     r'|["\\/bfnrt]|u[\da-fA-F]{4}|(?P<none>))'
 )

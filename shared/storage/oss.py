@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from shared.credentials import Credentials
 from shared.errors import AccessRefused, BadSettings, ObjectNotFound, PermanentError, Unavailable
+from shared.patterns import regex
 from shared.refusals import AGAIN, NEW_TOKEN, SLOWER, WRONG_CLOCK, Answer, Rule, Service, Subject
 from shared.retrying import Limits
 from shared.service_calls import Request, ServiceCalls
@@ -22,13 +23,13 @@ from shared.storage.oss_requests import Bucket
 
 _T = TypeVar("_T")
 _PAGE = "1000"  # keys per listing request, the most OSS gives
-_MD5 = re.compile('"([0-9A-F]{32})"')
+_MD5 = regex('"([0-9A-F]{32})"')
 # Keys are percent-encoded by our own request, so none holds markup and a whole XML parser has nothing to add.
-_LISTING = re.compile(
+_LISTING = regex(
     r"<ListBucketResult[\s>].*<IsTruncated>(true|false)</IsTruncated>.*</ListBucketResult>\s*", re.DOTALL
 )
-_LISTED = re.compile(r"<Key>([^<]*)</Key>|<CommonPrefixes>\s*<Prefix>([^<]*)</Prefix>")
-_NEXT = re.compile(r"<NextContinuationToken>([^<]+)</NextContinuationToken>")
+_LISTED = regex(r"<Key>([^<]*)</Key>|<CommonPrefixes>\s*<Prefix>([^<]*)</Prefix>")
+_NEXT = regex(r"<NextContinuationToken>([^<]+)</NextContinuationToken>")
 
 
 class _Taken(PermanentError):

@@ -9,7 +9,6 @@ The ranges are spelled out here because Python 3.10's ``is_global`` is older tha
 from __future__ import annotations
 
 import contextlib
-import re
 import socket
 import threading
 import time
@@ -19,6 +18,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
 from shared.errors import TargetRefused, TimedOut, Unavailable
+from shared.patterns import regex
 from shared.settings import Network
 
 PUBLIC_PORTS = (443, 8443)
@@ -28,15 +28,13 @@ _Resolve = Callable[..., list[tuple[Any, ...]]]
 _SockAddr = tuple[Any, ...]
 _Connect = Callable[[_SockAddr, float], socket.socket]
 
-_URL = re.compile(
+_URL = regex(
     r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[^/?#@:\\%\[\]\x00-\x20\x7f]+)(?::(?P<port>[0-9]{1,5}))?"
     r"(?P<path>(?:[/?][!\"$-\[\]-~]*)?)"
 )
-_NAME = re.compile(
-    r"(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*"
-)
-_NUMERIC = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
-_LOCALHOST = re.compile(r"(?:.*\.)?localhost(?:\.localdomain)?|ip6-(?:localhost|loopback)")
+_NAME = regex(r"(?=.{1,253}$)[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?(?:\.[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?)*")
+_NUMERIC = regex(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
+_LOCALHOST = regex(r"(?:.*\.)?localhost(?:\.localdomain)?|ip6-(?:localhost|loopback)")
 _LONGEST_URL = 2048
 
 # IANA special-purpose registries. IPv4: 224/4 and 240/4 are multicast and reserved, broadcast included. IPv6: all but

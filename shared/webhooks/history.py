@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from concurrent.futures import ThreadPoolExecutor
 from enum import Enum
 from typing import Any
@@ -14,15 +13,16 @@ from shared.errors import ObjectNotFound
 from shared.logs import log_error
 from shared.outbox.records import NewerRecord, Record, iso
 from shared.outbox.task import FIRST, deliveries
+from shared.patterns import regex
 from shared.storage import ObjectStore
 from shared.webhooks import payload
 
 _READERS = 16  # objects read at a time
-_DELIVERY = re.compile(
+_DELIVERY = regex(
     r"(?P<event>[a-z]+(?:-\d+)?)/to/(?P<subscriber>[^/]+)/(?P<series>[^/]+)/(?:receipt|attempt-\d+\.(?P<what>claim|result))\.json"
 )
-_EVENT = re.compile(r"(?P<event>[a-z]+(?:-\d+)?)/event\.json")
-_ENQUEUED = re.compile(
+_EVENT = regex(r"(?P<event>[a-z]+(?:-\d+)?)/event\.json")
+_ENQUEUED = regex(
     r"(?:[a-z]+(?:-\d+)?/all|publish/\w+)/(?P<series>[^/]+)/receipt\.json"
 )  # names all who are to be told
 

@@ -14,20 +14,22 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
+from shared.patterns import regex
+
 MASK = "[redacted]"
 _RUN = 8  # as many characters in a row that both have are a repetition, whatever stands around them
 _SHORTEST = 3  # bytes; less protects nothing, and would mask half of what can be said
 _DEEPEST = 4  # escapes within escapes
-_ESCAPED = re.compile(
+_ESCAPED = regex(
     r"(?P<bytes>(?:%[0-9A-Fa-f]{2})+|(?:\\x[0-9A-Fa-f]{2})+)"
     r"|(?P<units>(?:\\u[0-9A-Fa-f]{4})+)"
     r"|(?P<entity>&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});)"
     r"|\\(?P<itself>[/\"'\\])"
 )
-_HEX = re.compile(r"[%\\xu]+")
-_BETWEEN_TOKENS = re.compile(r"[\s,;&/?]+")
-_BETWEEN_WORDS = re.compile(r"[^\w.~-]+")
-_BASIC = re.compile(r"basic +(?P<credentials>[A-Za-z0-9+/_-]+=*)", re.IGNORECASE)
+_HEX = regex(r"[%\\xu]+")
+_BETWEEN_TOKENS = regex(r"[\s,;&/?]+")
+_BETWEEN_WORDS = regex(r"[^\w.~-]+")
+_BASIC = regex(r"basic +(?P<credentials>[A-Za-z0-9+/_-]+=*)", re.IGNORECASE)
 _LOWER = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 
 

@@ -8,17 +8,17 @@ Why it is ours: docs/decisions/0004-webhook-wire.md.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
 from shared.errors import Unavailable
+from shared.patterns import regex
 
 KEPT = 4 * 1024
-_STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] ([1-9][0-9]{2})(?: .*)?")
-_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
-_LENGTH = re.compile(r"[0-9]{1,19}")
+_STATUS_LINE = regex(rb"HTTP/1\.[0-9] ([1-9][0-9]{2})(?: .*)?")
+_NAME = regex(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CHUNK_SIZE = regex(rb"[0-9A-Fa-f]{1,16}")
+_LENGTH = regex(r"[0-9]{1,19}")
 _USED = frozenset({b"content-length", b"transfer-encoding", b"retry-after", b"location"})
 _SWITCHING_PROTOCOLS = 101
 _WITHOUT_BODY = (204, 304)

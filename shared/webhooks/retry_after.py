@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
-_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
+from shared.patterns import regex
+
+_NUMBER = regex(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 _LONGEST = 1e9  # seconds; whoever schedules bounds it further
 _LONGEST_DATE = 100  # characters
 

@@ -15,6 +15,7 @@ import orjson
 from shared import __version__, links
 from shared.errors import BadInput, RelayError, RetryableError, TargetRefused
 from shared.logs import log
+from shared.patterns import regex
 from shared.webhooks.address_guard import AddressGuard, Target
 from shared.webhooks.redaction import redact
 from shared.webhooks.response_reader import Response
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
 DEADLINE = 15.0
 _EXCERPT = 500
 _GONE = 410
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e]*")
-_ORIGIN = re.compile(r"(?:https?:)?//(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?(?=[/?#]|$)")
+_HEADER_NAME = regex(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = regex(r"[\t\x20-\x7e]*")
+_ORIGIN = regex(r"(?:https?:)?//(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?(?=[/?#]|$)")
 
 AttemptKind = Literal["delivered", "gone", "refused", "failed"]
 Call = Callable[[str, "str | None", str, bytes, float], bytes]  # ``Invoker.call``

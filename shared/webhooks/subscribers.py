@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from shared.errors import BadInput, PermanentError, SubscribersBroken
+from shared.patterns import regex
 from shared.webhooks import expressions
 from shared.webhooks.signing import check_secret
 
@@ -24,24 +25,24 @@ EVENT_TYPES = (
     *("smarttag.delivery.exhausted", "smarttag.endpoint.gone", "smarttag.endpoint.recovered"),
     "smarttag.publication.dead",
 )
-FUNCTION_URL = re.compile(
+FUNCTION_URL = regex(
     r"fc://(?P<service>[A-Za-z_][A-Za-z0-9_-]{0,127})(?:\.(?P<qualifier>[A-Za-z0-9_-]+))?/(?P<function>[A-Za-z_][A-Za-z0-9_-]{0,63})"
 )
 
-_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_ID = regex(r"[A-Za-z0-9_-]{1,64}")
 _PREFIX = "SUBSCRIBER_"
-_ENV = re.compile(r"env:(?P<name>[A-Za-z_][A-Za-z0-9_]*)")
+_ENV = regex(r"env:(?P<name>[A-Za-z_][A-Za-z0-9_]*)")
 # The credentials and settings of the functions.
-SETTING = re.compile(
+SETTING = regex(
     r"(?:ALIBABA_CLOUD|FC|MPS|OSS|API|WEBHOOK|LINK)_[A-Z0-9_]+|(?:OUTPUT|SUBSCRIBERS|PUBLIC|MEDIA)_URL"
     r"|HANDOFF|INVOKE_ENDPOINT|MAX_RESULT_BYTES|LOG_LEVEL"
 )
 _SHORTEST_SETTING = 8  # characters; shorter values are words such as "token" or "INFO"
-_PATTERN = re.compile(r"[A-Za-z0-9_.*]{1,64}")
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
-_HEADER_VALUE = re.compile(r"[\x20-\x7e]{0,4096}")
+_PATTERN = regex(r"[A-Za-z0-9_.*]{1,64}")
+_HEADER_NAME = regex(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
+_HEADER_VALUE = regex(r"[\x20-\x7e]{0,4096}")
 # Ours to set, or about the connection and not about the message.
-_RESERVED = re.compile(
+_RESERVED = regex(
     r"webhook-.*|host|content-length|content-type|content-encoding|transfer-encoding|connection|te|trailer|upgrade"
     r"|expect|keep-alive|proxy-.*|user-agent|accept-encoding",
     re.IGNORECASE,

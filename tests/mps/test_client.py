@@ -69,6 +69,26 @@ def test_the_answer_comes_through_byte_for_byte(mps: MpsStandIn, client: MpsClie
     assert request.headers["user-agent"] == f"smarttag-relay/{__version__}"
 
 
+@pytest.mark.parametrize("who", [ROLE, USER])
+def test_the_request_names_what_one_of_the_sdk_names(who: Credentials) -> None:
+    from aliyunsdkcore.auth.credentials import AccessKeyCredential, StsTokenCredential
+    from aliyunsdkcore.client import AcsClient
+    from aliyunsdkcore.request import CommonRequest
+
+    with MpsStandIn({JOB: RESPONSE}) as mps:
+        MpsClient(mps.url, "cn-shanghai", lambda: who, 1 << 20).query(JOB, 10)
+        key, token = (who.access_key_id, who.access_key_secret), who.security_token
+        credential = StsTokenCredential(*key, token) if token else AccessKeyCredential(*key)
+        request = CommonRequest("127.0.0.1", "2014-06-18", "QuerySmarttagJob", product="Mts")
+        request.set_method("POST")
+        request.add_query_param("JobId", JOB)
+        AcsClient(region_id="cn-shanghai", port=mps.port, credential=credential).do_action_with_exception(request)
+        ours, theirs = (each.query for each in mps.requests)
+    assert ours.keys() == theirs.keys()
+    changing = {"Signature", "SignatureNonce", "Timestamp"}
+    assert [name for name in ours if ours[name] != theirs[name] and name not in changing] == []
+
+
 def test_a_large_answer_is_left_to_who_decodes_it(mps: MpsStandIn, client: MpsClient) -> None:
     """Parsing it here as well would double the work; the SDK did."""
     large = b'{"JobStatus":"Success","Message":"' + b"x" * 100_000 + b'" cut'

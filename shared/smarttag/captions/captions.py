@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
 
+from shared.patterns import regex
 from shared.smarttag.captions.line_breaks import wrap
 from shared.smarttag.captions.signs import display_width, is_blank
 from shared.smarttag.model import Segment
@@ -20,21 +21,21 @@ LINES_PER_CUE = 2
 SEEN_MS = 200  # of a cue at least: five frames at 25 a second
 UNHURRIED_MS = 1000  # of a cue whose speech is shorter than that, unless the next speech starts earlier
 
-_LINE_ENDS = re.compile("[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
-_BLANKS = re.compile("[ \t\u200b]+")
+_LINE_ENDS = regex("[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]+")
+_BLANKS = regex("[ \t\u200b]+")
 _WHITE = " \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b\u202f\u205f\u3000"
-_DIGITS_ALONE = re.compile("\n(?=[0-9０-９]+$)", re.MULTILINE)
-_SURROGATES = re.compile("[\ud800-\udfff]")
+_DIGITS_ALONE = regex("\n(?=[0-9０-９]+$)", re.MULTILINE)
+_SURROGATES = regex("[\ud800-\udfff]")
 # Controls, soft hyphens, byte order marks, and what reverses the direction of text: none can be seen, all can mislead.
-_UNSEEN = re.compile(
+_UNSEEN = regex(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u061c\u180e\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb]"
 )
 # What SubRip players obey although the format has no such thing, and the look-alikes that they do not: tags, overrides,
 # escapes, entities, and two times in a line. Each takes as many columns as line_breaks counts for what it stands for.
 _LOOK_ALIKES = str.maketrans({"<": "＜", "{": "｛", "\\": "＼"})
-_ARROW = re.compile("-+->")
-_ENTITY = re.compile("&(?=#?[0-9A-Za-z]+;)")
-_CLOCK_TIME = re.compile("[0-9]+:[0-9]+:[0-9]+(?=[.,][0-9])")
+_ARROW = regex("-+->")
+_ENTITY = regex("&(?=#?[0-9A-Za-z]+;)")
+_CLOCK_TIME = regex("[0-9]+:[0-9]+:[0-9]+(?=[.,][0-9])")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ breaking algorithm of Unicode (UAX #14) and the requirements for Chinese and Jap
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import accumulate, pairwise
 
+from shared.patterns import regex
 from shared.smarttag.captions.phrases import phrase_ends
 from shared.smarttag.captions.quantities import KEPT_WHOLE
 from shared.smarttag.captions.signs import kind_of, width_of
@@ -40,7 +40,7 @@ _COST_OF_SECOND_LINE = 100
 _NEVER = 1 << 60
 
 _RULES = tuple(
-    (rank, re.compile(pattern))
+    (rank, regex(pattern))
     for rank, pattern in (
         # Patterns are over the kinds of signs (signs.py). A break at the end of a match ranks so; later rows override.
         (_Break.SPACE, "[SZ]+|T"),
@@ -53,8 +53,8 @@ _RULES = tuple(
         (_Break.CLUSTER, "(?<!S)S+(?=[CcEeMmXYy])|[Oo]S+"),
     )
 )
-_UNDER_MARKS = re.compile("([^SZJV])([JV]+)")
-_ONE_SIGN = re.compile("(?=[JVSZ])|V(?=.)|L(?=H)")
+_UNDER_MARKS = regex("([^SZJV])([JV]+)")
+_ONE_SIGN = regex("(?=[JVSZ])|V(?=.)|L(?=H)")
 
 
 @dataclass(frozen=True, slots=True)

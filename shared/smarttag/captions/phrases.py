@@ -5,20 +5,21 @@ The models are loaded when a line of their script is met that is too long; they 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 from unicodedata import ucd_3_2_0 as ucd
 
+from shared.patterns import regex
+
 if TYPE_CHECKING:
     from budoux import Parser
 
-_THAI_OR_NOT = re.compile("[\u0e00-\u0e7f]+|[^\u0e00-\u0e7f]+")
-_KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d]")
-_HAN = re.compile("[\u3400-\u9fff\uf900-\ufaff]")
-_NO_WORD = re.compile("[^\u3400-\u9fffA-Za-z0-9]")
+_THAI_OR_NOT = regex("[\u0e00-\u0e7f]+|[^\u0e00-\u0e7f]+")
+_KANA = regex("[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d]")
+_HAN = regex("[\u3400-\u9fff\uf900-\ufaff]")
+_NO_WORD = regex("[^\u3400-\u9fffA-Za-z0-9]")
 # The models know full-width kana and half-width letters only; one sign stands for one.
 _FOLDED = {code: ucd.normalize("NFKC", chr(code)) for code in (*range(0xFF66, 0xFF9E), *range(0xFF10, 0xFF5B))}
 _FOLDED = {code: sign for code, sign in _FOLDED.items() if sign.isalnum()}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from shared.patterns import regex
+
 _DIGIT = "[0-9０-９]"
 _NUMBER = f"{_DIGIT}+(?:[.,:/．，：／~～–—－-]{_DIGIT}+)*(?:[余餘多几幾]?[百千万萬亿億兆]+|[余餘多])?"
 _HAN_NUMBER = "[一二三四五六七八九十百千万萬亿億两兩几幾零〇]+[余餘多]?"
@@ -31,7 +33,7 @@ def _any(words: str) -> str:
 
 _SPACED_UNIT = f"{_any(_LETTER_UNITS)}(?![A-Za-zА-я])|{_any(_SIGN_UNITS)}|[만억]? ?{_any(_HANGUL_UNITS)}"
 
-KEPT_WHOLE = re.compile(
+KEPT_WHOLE = regex(
     f"(?:{_DIGIT}+年)?{_DIGIT}+月{_DIGIT}+[日号號]"  # a date
     f"|(?:(?:{_CURRENCIES}) ?|第)?(?:{_NUMBER}|{_HAN_NUMBER})(?:{_any(_HAN_UNITS)}| ?(?:{_SPACED_UNIT}))?"
     "|[《〈“‘「『][^》〉”’」』]{1,8}[》〉”’」』]"  # a short title or quotation

@@ -6,9 +6,10 @@ Python's own data: every Python version gives the same bytes.
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
 from unicodedata import ucd_3_2_0 as ucd
+
+from shared.patterns import regex
 
 # The kind of a sign is a letter; a small one where a half-width mark is part of the half-width word around it.
 _SIGNS = {
@@ -34,14 +35,12 @@ _KIND_OF = {sign: kind for kind, signs in _SIGNS.items() for sign in signs}
 _KIND_OF_CATEGORY = {"Zs": "S", "Ps": "O", "Pi": "O", "Pe": "C", "Pf": "C", "Mn": "J", "Me": "J", "Mc": "J", "Cf": "J"}
 
 # What is younger than the data, or called something else by it.
-_JOINING = re.compile("[\u1160-\u11ff\U0001f3fb-\U0001f3ff\U000e0100-\U000e01ef]")  # jamo, skin tones, variants
-_WIDE_SYMBOL = re.compile("[\u2600-\u27bf\U0001f000-\U0001f1e5\U0001f200-\U0001fbff]")
-_WIDE_IF_UNKNOWN = re.compile("[\u2e80-\u9fff\uf900-\ufaff\ufe10-\ufe6f\U00016fe0-\U0001b2ff\U00020000-\U0003fffd]")
-_HANGUL = re.compile("[\u1100-\u115f\u3131-\u318e\uac00-\ud7a3]")
-_FULL_WIDTH_WORD = re.compile("[０-９Ａ-Ｚａ-ｚ]")
-_WITHOUT_SPACES = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\uaa60-\uaadf\uff65-\uff9f]"
-)
+_JOINING = regex("[\u1160-\u11ff\U0001f3fb-\U0001f3ff\U000e0100-\U000e01ef]")  # jamo, skin tones, variants
+_WIDE_SYMBOL = regex("[\u2600-\u27bf\U0001f000-\U0001f1e5\U0001f200-\U0001fbff]")
+_WIDE_IF_UNKNOWN = regex("[\u2e80-\u9fff\uf900-\ufaff\ufe10-\ufe6f\U00016fe0-\U0001b2ff\U00020000-\U0003fffd]")
+_HANGUL = regex("[\u1100-\u115f\u3131-\u318e\uac00-\ud7a3]")
+_FULL_WIDTH_WORD = regex("[０-９Ａ-Ｚａ-ｚ]")
+_WITHOUT_SPACES = regex("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\uaa60-\uaadf\uff65-\uff9f]")
 _DOUBLED_IN_SUBRIP = frozenset("<{\\&")  # may be written full width there
 _BLANK_CATEGORIES = frozenset({"Zs", "Cf", "Mn", "Me"})
 _VIRAMA = 9  # the combining class of signs that bind the next letter

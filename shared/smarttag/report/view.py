@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
+from shared.patterns import regex
 from shared.smarttag.model import Link, ScreenTextItem, Segment, Summary
 from shared.smarttag.report.bounds import Capped, Limits, cap
 
@@ -18,7 +19,7 @@ LONG_NAME = 24  # characters that stand in two lines beside the bars
 FOLD = 60  # lines of speech or text, and
 FOLD_ALERTS = 12  # alerts, beyond which a list is folded
 _SIGNED_FIELDS = 40
-_DIGITS = re.compile("[0-9]{1,12}")
+_DIGITS = regex("[0-9]{1,12}")
 
 
 def headline(summary: Summary) -> str:

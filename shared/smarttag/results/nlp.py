@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import fields
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from shared.patterns import regex
 from shared.smarttag.builder import SummaryBuilder
 from shared.smarttag.checked_values import CheckedValues, Item, Json, shown, without_nul
 from shared.smarttag.model import Chapter, Nlp, Range, Segment
@@ -17,7 +17,7 @@ CONTENT = ("transcription", "autoChapters", "summarization", "meetingAssistance"
 _LETTERS = "A-Za-z\u00c0-\u024f\u0370-\u052f\uac00-\ud7a3"  # of the scripts that part their words with spaces
 # The last sign of a word and the first of the next. A point before a small letter is that of a host, one before a
 # digit that of a number, like a comma or colon.
-_SPACE_BETWEEN = re.compile(f"[{_LETTERS}0-9][{_LETTERS}]|[{_LETTERS}][0-9]|[,;:!?)][{_LETTERS}]|[.][{_LETTERS}]")
+_SPACE_BETWEEN = regex(f"[{_LETTERS}0-9][{_LETTERS}]|[{_LETTERS}][0-9]|[,;:!?)][{_LETTERS}]|[.][{_LETTERS}]")
 _FIELDS = frozenset({*CONTENT, "success", "message"})
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from unicodedata import ucd_3_2_0
 
+from shared.patterns import regex
 from shared.smarttag.builder import NO_SCORE, ScreenTextBuilder, SummaryBuilder, TextBuilder
 from shared.smarttag.checked_values import CheckedValues, Item, Json
 from shared.smarttag.long_lists import batches
 from shared.smarttag.model import Segment
 
-_COMMAS = re.compile("[,，]")
-_PLAIN = re.compile("[!-~\u3001-\u3029\u3041-\u3094\u30a1-\u30fc\u4e00-\u9fa5]+")  # most texts, and all of it as it is
+_COMMAS = regex("[,，]")
+_PLAIN = regex("[!-~\u3001-\u3029\u3041-\u3094\u30a1-\u30fc\u4e00-\u9fa5]+")  # most texts, and all of it as it is
 # Full-width signs to those they are the wide form of; nothing for signs of no width and marks of direction.
 _FOLDED: dict[int, int | None] = {
     **{wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)},
