@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from local.bench import cold, decoding, fanout, results
+from local.bench import cold, decoding, fanout, largest, results
 from local.bench.measuring import Line, single
 from local.bench.results import Run
 from local.bench.target import ROOT, NotMeasurable, Target, package, tree
@@ -91,6 +91,8 @@ def _run(plan: Plan, build: Path | None, output: Path) -> Run:
 def _lines(plan: Plan, target: Target, folder: Path) -> Iterator[Line]:
     print(f"measuring the {target.name} with Python {target.minor}", file=sys.stderr)
     yield from decoding.measure(target, folder, plan.decoding, plan.scale)
+    print("the largest response", file=sys.stderr)
+    yield from largest.measure(target, folder / "largest", plan.scale)
     print("cold starts", file=sys.stderr)
     yield from cold.measure(target, folder / "oss", plan.cold)
     print("fan-out", file=sys.stderr)

@@ -17,6 +17,8 @@ BUDGETS = {
     "video-cpu": Budget(0.9, 0.6),
     "ocr-cpu": Budget(0.65, 0.4),
     "response-peak": Budget(0.75, 0.6),
+    "largest-peak": Budget(0.667),
+    "largest-time": Budget(0.667),
     "cold-callback": Budget(0.6, 0.4),
     "cold-get": Budget(1.6, 1.3),
     "cold-report": Budget(1.6, 1.3),

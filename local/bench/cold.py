@@ -8,8 +8,8 @@ peer imports what any such function needs and fetches one object.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -65,11 +65,11 @@ class Cloud:
             "API_TOKENS": f"bench:read:{hashlib.sha256(TOKEN.encode()).hexdigest()}",
         }
 
-    def callback(self, subscribers: int = 1) -> Sample:
+    def callback(self, subscribers: int = 1, event: str = EVENT) -> Sample:
         """Publish the job with our callback."""
         self.folders += 1
         sample = ours(
-            self.target, "invoke", "functions.mns_callback", EVENT, CONTEXT, environment=self.settings(subscribers)
+            self.target, "invoke", "functions.mns_callback", event, CONTEXT, environment=self.settings(subscribers)
         )
         return self._checked(sample, sample.answer["results"][0]["outcome"], subscribers)
 
@@ -109,10 +109,11 @@ class Cloud:
         return sample
 
 
-def measure(target: Target, folder: Path, rounds: int) -> Iterator[Line]:
-    """Yield the lines; what is published lies in ``folder``."""
+@contextmanager
+def cloud(target: Target, folder: Path, jobs: Mapping[str, bytes]) -> Iterator[Cloud]:
+    """Start the stand-ins with what MPS answers for each job; what is published lies in ``folder``."""
     with ExitStack() as stack:
-        services = (MpsStandIn({JOB.job_id: JOB.response}), OssStandIn(folder), Receiver(SECRET), Page())
+        services = (MpsStandIn(jobs), OssStandIn(folder), Receiver(SECRET), Page())
         mps, oss, receiver, page = services
         for service in services:
             stack.enter_context(service)
@@ -120,10 +121,15 @@ def measure(target: Target, folder: Path, rounds: int) -> Iterator[Line]:
         for count in (1, 2):
             listed = [{"id": f"s{each}", "url": f"{receiver.url}/{each}", "secrets": [SECRET]} for each in range(count)]
             bucket.put(f"{count}.json", orjson.dumps({"version": 1, "subscribers": listed}))
-        cloud = Cloud(target, mps, oss, receiver, page)
-        yield from _callbacks(cloud, rounds)
-        yield from _store_calls(cloud)
-        yield from _pages(cloud, rounds)
+        yield Cloud(target, mps, oss, receiver, page)
+
+
+def measure(target: Target, folder: Path, rounds: int) -> Iterator[Line]:
+    """Yield the lines; what is published lies in ``folder``."""
+    with cloud(target, folder, {JOB.job_id: JOB.response}) as started:
+        yield from _callbacks(started, rounds)
+        yield from _store_calls(started)
+        yield from _pages(started, rounds)
 
 
 def _callbacks(cloud: Cloud, rounds: int) -> Iterator[Line]:
