@@ -32,7 +32,10 @@ TOKEN = "bench-read-token"
 JOB = recorded.jobs()["documented"]
 EVENT = orjson.dumps({"Type": "smarttag", "JobId": JOB.job_id, "State": "Success", "UserData": ""}).decode()
 SWEEP = orjson.dumps({"triggerTime": "2026-01-01T00:00:00Z", "triggerName": "sweep", "payload": ""}).decode()
-CONTEXT = orjson.dumps({"request_id": "bench", "region": REGION, "credentials": asdict(ROLE)}).decode()
+FUNCTION = {"timeout": 300}  # seconds, as in template.yml
+CONTEXT = orjson.dumps(
+    {"request_id": "bench", "region": REGION, "credentials": asdict(ROLE), "function": FUNCTION}
+).decode()
 
 
 class Page(StandIn):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from hashlib import sha256
 
 import orjson
@@ -19,8 +18,7 @@ def rows(analysis: Analysis) -> bytes:
     summary = analysis.summary
     # The keys are in order, and user data, the same in every row, is encoded once: "_id" < ... < "toMs" < "userData".
     rest = b',"userData":%s}\n' % orjson.dumps(summary.userData)
-    alike: Counter[bytes] = Counter()
-    lines = []
+    before, number, lines = b"", 0, []
     for seen in sorted(analysis.occurrences, key=_order):
         row = {
             "fromMs": seen.fromMs,
@@ -33,8 +31,8 @@ def rows(analysis: Analysis) -> bytes:
             "toMs": seen.toMs,
         }
         content = orjson.dumps(row)[1:-1]
-        number = alike[content]
-        alike[content] = number + 1
+        number = number + 1 if content == before else 0  # rows that are alike come one after the other
+        before = content
         identity = sha256(b"%d,%s" % (number, content)).hexdigest()[:32].encode()
         lines.append(b'{"_id":"%s",%s%s' % (identity, content, rest))
     return b"".join(lines)
