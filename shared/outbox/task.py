@@ -6,12 +6,12 @@ A task is its key: a sweep lists, and reads no object.
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from shared.jobs import JobStatus, is_job_id
-from shared.patterns import regex
 
 OUTBOX = "outbox/"
 DEAD = "dead/"
@@ -20,11 +20,11 @@ FIRST = "0"  # the series of what a notification asked for
 _DUE = r"(?P<due>[0-9]{13})"
 _ABOUT = r"(?P<job_id>[^~]*)~(?P<event>[A-Za-z]*(?:-[0-9]{1,15})?)"
 _WHICH = r"(?P<series>r?[0-9a-f]{1,16})~(?P<attempt>[0-9]{2,3})~(?P<enqueued_at>[0-9]{1,16})"
-_KEY = regex(
+_KEY = re.compile(
     rf"{OUTBOX}(?P<kind>[a-z]+)~(?P<owner>[A-Za-z0-9_-]+)~[a-z]+/{_DUE}~{_ABOUT}~{_WHICH}(?P<older>~jobs)?"
 )
-_OLDER_KEY = regex(rf"{OUTBOX}{_DUE}/(?P<kind>[a-z]+)~{_ABOUT}~(?P<owner>[A-Za-z0-9_-]{{0,64}})~{_WHICH}")
-_OLD_SERIES = regex(r"(?!r)[0-9a-f]{16}")  # of one publication, in the version before
+_OLDER_KEY = re.compile(rf"{OUTBOX}{_DUE}/(?P<kind>[a-z]+)~{_ABOUT}~(?P<owner>[A-Za-z0-9_-]{{0,64}})~{_WHICH}")
+_OLD_SERIES = re.compile(r"(?!r)[0-9a-f]{16}")  # of one publication, in the version before
 
 
 class TaskKind(str, Enum):

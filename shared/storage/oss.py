@@ -25,9 +25,7 @@ _T = TypeVar("_T")
 _PAGE = "1000"  # keys per listing request, the most OSS gives
 _MD5 = regex('"([0-9A-F]{32})"')
 # Keys are percent-encoded by our own request, so none holds markup and a whole XML parser has nothing to add.
-_LISTING = regex(
-    r"<ListBucketResult[\s>].*<IsTruncated>(true|false)</IsTruncated>.*</ListBucketResult>\s*", re.DOTALL
-)
+_LISTING = regex(r"<ListBucketResult[\s>].*<IsTruncated>(true|false)</IsTruncated>.*</ListBucketResult>\s*", re.DOTALL)
 _LISTED = regex(r"<Key>([^<]*)</Key>|<CommonPrefixes>\s*<Prefix>([^<]*)</Prefix>")
 _NEXT = regex(r"<NextContinuationToken>([^<]+)</NextContinuationToken>")
 
