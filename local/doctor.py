@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timezone
 from email.utils import parsedate_to_datetime
+from operator import attrgetter
 from typing import Any
 from uuid import uuid4
 
@@ -165,7 +166,7 @@ def _subscribers(relay: Relay, _topic: str) -> Iterator[Finding]:
 
 def _outbox(relay: Relay, _topic: str) -> Iterator[Finding]:
     where, troubled = url(relay.settings.output), _troubled(relay)
-    tasks = sorted(relay.outbox.listed(), key=lambda task: task.due)
+    tasks = sorted(relay.outbox.listed(), key=attrgetter("due"))
     since = relay.outbox.now() - int(_OVERDUE * 1000)
     # What is for a subscriber that is out or off is left alone on purpose.
     overdue = [task for task in tasks if task.due < since and task.subscriber not in troubled]

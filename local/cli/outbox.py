@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
 from heapq import nsmallest
+from operator import attrgetter
 from typing import Annotated, Any
 
 import typer
@@ -118,7 +119,7 @@ def outbox(
         if subscriber in {"", task.subscriber} and job in {"", task.job_id} and task.enqueued_at >= begin
     ]
     total = len(chosen)
-    chosen = nsmallest(limit or total, chosen, key=lambda task: task.due)
+    chosen = nsmallest(limit or total, chosen, key=attrgetter("due"))
     found = _explained(at_hand, chosen)
     if as_json:
         say_json([_told(each) for each in found])

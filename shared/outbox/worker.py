@@ -8,6 +8,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter, itemgetter
 from uuid import uuid4
 
 from shared.errors import RelayError, RetryableError
@@ -126,7 +127,7 @@ class _Run:
 
     def results(self, items: Iterable[_Item]) -> list[Result]:
         """Work on all items, and on what follows from them."""
-        done = side_by_side(items, self.step, lambda each: each[1], threads=self.outbox.threads)
+        done = side_by_side(items, self.step, itemgetter(1), threads=self.outbox.threads)
         return [result for result, _ in done if result is not None]
 
     def openings(self) -> list[_Item]:
@@ -180,7 +181,7 @@ class _Run:
         lease = self.outbox.queue.hold(name, now, self.worker) if found else ""
         self.leases.update([lease] if lease else [])
         # Of first attempts the latest come first: what was held up before must not hold up what comes now.
-        tasks = sorted(found, key=lambda task: task.due, reverse=not _is_retry(name)) if lease else []
+        tasks = sorted(found, key=attrgetter("due"), reverse=not _is_retry(name)) if lease else []
         if batch.after and (lease or not batch.tasks):
             rest = (*rest, (name, batch.after))
         return [(item.turn, _Do(task)) for task in tasks] + ([(item.turn, _Open(item.turn, rest))] if rest else [])

@@ -42,7 +42,7 @@ class World:
             except RelayError:
                 continue
 
-    def query(self, _job_id: str, _deadline: float) -> bytes:
+    def query(self, _job_id: str, _deadline: float, _admits: object) -> bytes:
         error, self.mps = self.mps, None
         if error is not None:
             raise error
