@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from local.cli.environment import as_deployed
 from local.cli.printing import console, printable, say_json
 from local.doctor import examine
 from local.preflight import Finding, Verdict, preflight, serverless_devs
@@ -57,8 +56,7 @@ def _everything() -> Iterator[Finding]:
         settings_are_right &= each.about != "settings" or each.verdict is not Verdict.FAULT
         yield each
     if settings_are_right:
-        env = as_deployed(os.environ)
-        relay = Relay(Settings.from_env(env))
-        relay.begin(env, None)
+        relay = Relay(Settings.from_env(os.environ))
+        relay.begin(os.environ, None)
         logs.set_up("CRITICAL", sys.stderr)  # what is wrong is told here
-        yield from examine(relay, env)
+        yield from examine(relay, os.environ)

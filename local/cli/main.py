@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -23,6 +24,7 @@ from local.cli import (
     summarise,
     token,
 )
+from local.cli.environment import as_deployed
 from local.cli.printing import say
 from local.cli.version import Version
 from shared.errors import RelayError
@@ -59,6 +61,7 @@ app.add_typer(token.app, name="token")
 
 def main() -> None:
     """Run the command line; a known failure is one line on standard error and exit status 1."""
+    os.environ.update(as_deployed(os.environ))
     try:
         app()
     except RelayError as error:

@@ -15,7 +15,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from local.packaging import sbom
+from local.packaging import application, sbom
 from shared.http.pages import frame
 from shared.smarttag import report
 from shared.templates import compile_in
@@ -65,6 +65,8 @@ def main() -> None:
     parser.add_argument("--python", default=RUNTIME, choices=RUNTIMES, help="minor version of the function's runtime")
     chosen = parser.parse_args()
     archive = build(chosen.output, chosen.python)
+    if chosen.python == RUNTIME:
+        application.make(archive, chosen.output / "application")
     print(f"{chosen.output / 'package'}\n{archive} {archive.stat().st_size / 1e6:.1f} MB")
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 import orjson
 import pytest
 
+from local.cli.environment import as_deployed
 from shared.triggers import JobChanged, Skipped, parse
 
 S = """#!/bin/sh
 if [ "$1" = -v ]; then echo '@serverless-devs/s: 3.1.10, s-home: /root/.s, linux-x64, node-v20.19.5'; exit 0; fi
-echo "$@" > "$SEEN/arguments"; cp "$6" "$SEEN/event.json"; exit 3
+echo "$@" > "$SEEN/arguments"; echo "$FC_REGION $OSS_ENDPOINT" > "$SEEN/region"; cp "$6" "$SEEN/event.json"; exit 3
 """
 
 
@@ -32,6 +33,21 @@ def smarttag(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.parametrize(
+    ("given", "region", "endpoint"),
+    [
+        ({}, None, "https://oss-cn-shanghai.aliyuncs.com"),
+        ({"REGION": "cn-beijing"}, "cn-beijing", "https://oss-cn-beijing.aliyuncs.com"),
+        ({"MPS_REGION": "cn-hangzhou"}, None, "https://oss-cn-hangzhou.aliyuncs.com"),
+        ({"OSS_REGION": "cn-beijing", "REGION": "cn-shanghai"}, "cn-shanghai", "https://oss-cn-beijing.aliyuncs.com"),
+        ({"OSS_ENDPOINT": "https://media.example.com"}, None, "https://media.example.com"),
+    ],
+)
+def test_a_laptop_reaches_oss_over_its_public_address(given: dict[str, str], region: str | None, endpoint: str) -> None:
+    made = as_deployed(given)
+    assert (made.get("FC_REGION"), made["OSS_ENDPOINT"]) == (region, endpoint)
+
+
 @pytest.mark.parametrize("arguments", [[], ["job-1"], ["job-1", "--state", "Fail"]])
 def test_what_is_sent_is_what_the_topics_trigger_sends(tmp_path: Path, arguments: list[str]) -> None:
     done = smarttag(tmp_path, *arguments)
@@ -39,6 +55,7 @@ def test_what_is_sent_is_what_the_topics_trigger_sends(tmp_path: Path, arguments
     assert (tmp_path / "arguments").read_text().startswith("callback invoke -t template.yml --event-file /")
     event = (tmp_path / "event.json").read_bytes()
     assert orjson.loads(event)["TopicName"] == "mps"
+    assert (tmp_path / "region").read_text() == " https://oss-cn-shanghai.aliyuncs.com\n", "so it is for every command"
     (message,) = parse(event)
     if arguments:
         assert message == JobChanged("job-1", "Fail" if "Fail" in arguments else "Success", "")

@@ -144,6 +144,7 @@ def check_what_was_deployed(made: Path) -> None:
     assert domain["routeConfig"]["routes"] == [
         {"path": "/*", "functionName": functions[1]["functionName"], "qualifier": "LATEST"}
     ]
+    assert domain["certConfig"] == {"certId": "21130608"}
     assert (made / "built.txt").read_text() == "built 3.10\n" * 3, "a domain needs no package"
 
 
