@@ -6,12 +6,14 @@ import ast
 import inspect
 import json
 import re
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from local import recorded
-from local.cloud.world import CALLBACK, world
+from local.cloud.world import CALLBACK, World, world
 from shared import errors
 from shared.triggers import JobChanged, parse
 
@@ -67,17 +69,44 @@ def test_both_pages_tell_the_same() -> None:
         assert found[0]
 
 
+def requests(running: World, act: Callable[[], object]) -> tuple[int, ...]:
+    """Return how many PUT or LIST, GET and DELETE requests OSS gets, and how many queries MPS, because of something."""
+    oss, mps = len(running.oss.requests), len(running.mps.requests)
+    act()
+    assert running.settle()
+    kinds = Counter(
+        "PUT" if request.method == "PUT" or "list-type" in request.query else request.method
+        for request in running.oss.requests[oss:]
+    )
+    return kinds["PUT"], kinds["GET"], kinds["DELETE"], len(running.mps.requests) - mps
+
+
+def costs_of_a_job(name: str = "operations.md") -> list[tuple[int, ...]]:
+    """Return what a page says of a job, a repeated notification and a sweep, in the order of ``requests``."""
+    section = page(name).partition("| PUT")[2]
+    rows = re.findall(
+        r"^\| [^|]+ \| ([0-9,]+) \| ([0-9,]+) \| ([0-9,]+) \| ([0-9,]+) \| ([0-9,]+) \|", section, re.MULTILINE
+    )
+    numbers = [[int(each.replace(",", "")) for each in row] for row in rows]
+    assert [row[0] for row in numbers] == [1, 1, 43200, 1000, 1_000_000]
+    assert [row[1:] for row in numbers[3:]] == [
+        [each * times for each in numbers[0][1:]] for times in (1000, 1_000_000)
+    ]
+    return [tuple(each // row[0] for each in row[1:]) for row in numbers[:3]]
+
+
 def test_queries_and_alarms_work_on_what_the_functions_write(tmp_path: Path) -> None:
     """DuckDB stands in for Simple Log Service: the functions used here are those both have."""
     import duckdb
 
     alarms = json.loads((ROOT / "docs" / "sls" / "alarms.json").read_bytes())
     queries = json.loads((ROOT / "docs" / "sls" / "queries.json").read_bytes())
-    job = next(iter(recorded.jobs().values()))
+    job = recorded.jobs()["rich"]
     with world(tmp_path, {job.job_id: job.response}, sweep_seconds=3600) as running:
-        running.notify(job.job_id, "Success")
+        costs = [requests(running, lambda: running.notify(job.job_id, "Success")) for _ in range(2)]
+        costs.append(requests(running, running.timer.fire))
+        assert costs == costs_of_a_job() == costs_of_a_job("operations.zh-CN.md")
         running.topic.publish(b"nobody understands this")
-        running.timer.fire()
         assert running.settle()
         lines = running.functions.log(CALLBACK).splitlines()
     database = duckdb.connect()
