@@ -33,11 +33,7 @@ class Sweep:
         store = MemoryStore(self.clock)
         now, step = int(START * 1000), int(GIVE_UP * 1000) // size
         oldest = now - int(GIVE_UP * 1000) - TOO_OLD * step
-        for number in range(size):
-            at = oldest + number * step
-            first = number % 50 > 0
-            task = Task(TaskKind.DELIVERY, f"j{number}", "succeeded", "down", "0", at, at + 120_000, 1 if first else 2)
-            store.load(task.key, b"{}", 0)
+        store.load_all(self._task(number, oldest + number * step).key for number in range(size))
         store.load("subscribers/down/breaker.json", orjson.dumps({"failures": TRIPS_AT + 9}), 0)
         self.took: dict[str, float] = {}
         receivers = Receivers(self._answer)
@@ -56,6 +52,11 @@ class Sweep:
         now = int(self.clock.now * 1000)
         left = [task for key in waiting(store) if (task := parse_key(key))]
         self.unburied = sum(now - task.enqueued_at >= GIVE_UP * 1000 + 60_000 for task in left)
+
+    @staticmethod
+    def _task(number: int, at: int) -> Task:
+        attempt = 1 if number % 50 else 2
+        return Task(TaskKind.DELIVERY, f"j{number}", "succeeded", "down", "0", at, at + 120_000, attempt)
 
     def _answer(self, who: str, _before: int) -> Attempt:
         if self.up:
