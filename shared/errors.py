@@ -57,6 +57,10 @@ class JobNotFound(PermanentError):
     """MPS does not know the job: never existed, another account or region, or past its 180 days."""
 
 
+class JobErased(PermanentError):
+    """The job was erased; only a publication that asks for it brings it back."""
+
+
 class AccessRefused(PermanentError):
     """MPS or OSS refuses our credentials or permissions."""
 

@@ -20,7 +20,7 @@ from shared.jobs import RESPONSE, artifact_key
 from shared.links import Links
 from shared.outbox.bucket_queue import BucketQueue
 from shared.outbox.dead_letters import DeadLetters
-from shared.outbox.outbox import Outbox
+from shared.outbox.outbox import Handler, Outbox
 from shared.outbox.records import iso
 from shared.outbox.task import FIRST, TaskKind, redelivery_id
 from shared.outbox.worker import Handlers, Worker
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from shared.outbox.outcome import State
     from shared.outbox.records import Record
     from shared.outbox.task import Task
+    from shared.publishing.erasure import EraseHandler
     from shared.publishing.sweeps import LastSweep
     from shared.smarttag.model import Summary
     from shared.storage import ObjectStore
@@ -143,6 +144,18 @@ class Relay:
             self.outbox.enqueue(task)
         return task is not None
 
+    def restore(self, job_id: str) -> None:
+        """Let a job that was erased be published again."""
+        from shared.publishing.erasure import restore
+
+        restore(self._retrying, job_id)
+
+    def erase(self, job_id: str, *, request_id: str) -> dict[str, Any]:
+        """Remove everything of a job; ``ObjectNotFound`` if there is and was nothing. See ``Publisher.erase``."""
+        if not self._eraser.knows(job_id):
+            raise ObjectNotFound(f"nothing is known of job {job_id}", jobId=job_id)
+        return self.publisher.erase(self._eraser.task(job_id, request_id))
+
     def stored(self, job_id: str, name: str) -> bytes:
         """Return one artifact; ``ObjectNotFound`` if the job left none of that name."""
         return self.store.get(artifact_key(job_id, name))
@@ -154,8 +167,10 @@ class Relay:
 
     def live(self, job_id: str) -> Summary:
         """Ask MPS now; nothing is stored."""
+        from shared.publishing.erasure import check_not_erased
         from shared.smarttag import summarise
 
+        check_not_erased(self.store, job_id)
         return summarise(self.source.query(job_id, self.query_seconds), job_id)
 
     def deliveries(self, job_id: str) -> list[dict[str, Any]]:
@@ -275,8 +290,9 @@ class Relay:
             self.catalogue,
             self._turns,
         )
+        handlers: dict[TaskKind, Handler] = {TaskKind.PUBLISH: publishes, TaskKind.ERASE: self._eraser}
         if announcer is None:
-            return {TaskKind.PUBLISH: publishes}
+            return handlers
         from shared.webhooks.announcer import FanOutHandler
         from shared.webhooks.delivery_handler import DeliveryHandler
         from shared.webhooks.endpoint_health import EndpointHealth
@@ -284,11 +300,13 @@ class Relay:
         health = EndpointHealth(self.store, time.time)
         parts = (announcer.events, announcer.subscribers, health, self._sender, announcer.clock)
         delivers = DeliveryHandler(*parts, recovered=self._recovered)
-        return {
-            TaskKind.PUBLISH: publishes,
-            TaskKind.FAN_OUT: FanOutHandler(announcer),
-            TaskKind.DELIVERY: delivers,
-        }
+        return handlers | {TaskKind.FAN_OUT: FanOutHandler(announcer), TaskKind.DELIVERY: delivers}
+
+    @cached_property
+    def _eraser(self) -> EraseHandler:
+        from shared.publishing.erasure import EraseHandler
+
+        return EraseHandler(self.outbox, self.catalogue.forget, PublishHandler.lease)
 
     def _given_up(self, task: Task, state: State, record: Record) -> Iterable[Task]:
         operators = self._operators()

@@ -18,6 +18,7 @@ from local.cli import (
     link,
     markers,
     outbox,
+    purge,
     rebuild,
     serve,
     subscribers,
@@ -53,6 +54,7 @@ app.command()(invoke.invoke)
 app.command()(outbox.outbox)
 app.command()(jobs.jobs)
 app.command()(link.link)
+app.command()(purge.purge)
 app.add_typer(catalogue.app, name="catalogue")
 app.add_typer(dead.app, name="dead")
 app.add_typer(subscribers.app, name="subscribers")

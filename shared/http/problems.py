@@ -51,6 +51,9 @@ BY_ERROR: dict[type[errors.RelayError], ProblemType] = {
     errors.JobNotFound: ProblemType(
         404, "job-not-found", "No such job", "MPS knows only jobs of its own account and region, for 180 days."
     ),
+    errors.JobErased: ProblemType(
+        410, "job-erased", "The job was erased", 'Publish it with {"restore": true} to bring it back.'
+    ),
     errors.ObjectNotFound: ProblemType(
         404, "not-published", "Nothing stored under this name", "Publish the job first; see its manifest.json."
     ),

@@ -116,7 +116,7 @@ class RequestContext:
             raise Problem(MALFORMED, "The body must be JSON in UTF-8, nested less than 1,000 levels deep.") from None
         if not isinstance(found, dict) or not found.keys() <= set(allowed):
             raise Problem(MALFORMED, f"The body must be a JSON object with these members only: {', '.join(allowed)}.")
-        for name in ("redeliver", "refresh"):
+        for name in ("redeliver", "refresh", "restore"):
             if not isinstance(found.get(name, False), bool):
                 raise Problem(MALFORMED, f'Send "{name}" as true or false, or leave it out.')
         return found
@@ -201,12 +201,20 @@ def artifact(context: RequestContext, name: str, cache: str) -> Response:
 
 def publish(context: RequestContext) -> Response:
     """Publish one job here, or hand it off."""
-    job_id, body = context.job_id, context.body("redeliver", "refresh")
+    job_id, body = context.job_id, context.body("redeliver", "refresh", "restore")
     redeliver, refresh = body.get("redeliver", False), body.get("refresh", False)
+    if body.get("restore", False):
+        context.service.restore(job_id)
     done = context.service.publish(job_id, redeliver=redeliver, refresh=refresh, request_id=context.redelivery_id)
     if done["outcome"] == Word.ACCEPTED:
         return context.json(done, 202, location=f"/jobs/{job_id}", retry_after=str(POLL_SECONDS))
     return context.json(done)
+
+
+def erase(context: RequestContext) -> Response:
+    """Remove everything of a job."""
+    done = context.service.erase(context.job_id, request_id=context.redelivery_id)
+    return context.json(done, 202 if done["outcome"] == Word.ACCEPTED else 200)
 
 
 def publish_many(context: RequestContext) -> Response:
@@ -296,6 +304,7 @@ ROUTES = (
     Route("GET", "/openapi.json", None, openapi),
     Route("GET", "/jobs", "read", list_jobs),
     Route("GET", "/jobs/{jobId}", "read", get_job),
+    Route("DELETE", "/jobs/{jobId}", "write", erase),
     Route("POST", "/jobs/publish", "write", publish_many),
     Route("POST", "/jobs/{jobId}/publish", "write", publish),
     Route("GET", "/jobs/{jobId}/deliveries", "read", get_deliveries),

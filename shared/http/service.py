@@ -27,6 +27,17 @@ class Service(Protocol):
         """Leave the publication to the sweeps, which try it until it is done or given up; as ``publish`` otherwise."""
         ...
 
+    def restore(self, job_id: str) -> None:
+        """Let a job that was erased be published again; nothing happens to any other."""
+        ...
+
+    def erase(self, job_id: str, *, request_id: str) -> dict[str, Any]:
+        """Remove everything of a job: ``{"jobId", "outcome", "auditId"}``, the outcome ``erased`` or ``accepted``.
+
+        ``ObjectNotFound`` if nothing of it was ever there.
+        """
+        ...
+
     def stored(self, job_id: str, name: str) -> bytes:
         """Return one artifact; ``ObjectNotFound`` if the job left none of that name."""
         ...

@@ -186,6 +186,8 @@ class DeadLetters:
         again = redelivery_id(f"{name} {letter['deadAt']}")
         if letter["kind"] == TaskKind.DELIVERY:
             return Task(TaskKind.DELIVERY, letter["jobId"], event, letter["subscriber"], again, now, now)
+        if letter["kind"] == TaskKind.ERASE:
+            return Task(TaskKind.ERASE, letter["jobId"], event, "", again, now, now)
         series = letter.get("series", FIRST)
         # "round" is what the version before called the series
         redelivered = str(letter.get("round", series)).startswith("r")

@@ -19,6 +19,7 @@ class State(str, Enum):
     DEAD = "dead"  # given up: a dead letter says why
     TOLD = "told"  # a fan-out: everybody's delivery is enqueued
     SETTLED = "settled"  # a publication: stored, and everybody's delivery is enqueued
+    ERASED = "erased"  # an erasure; of a publication: its job was erased, and stays so
     REFUSED = "refused"  # a publication that somebody asked for and was told that it cannot be
 
     RETRY = "retry"  # it failed, and is rescheduled

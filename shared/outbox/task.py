@@ -28,11 +28,12 @@ _OLD_SERIES = re.compile(r"(?!r)[0-9a-f]{16}")  # of one publication, in the ver
 
 
 class TaskKind(str, Enum):
-    """What a handler does: publish a job, enqueue an event for everybody, or deliver it to one subscriber."""
+    """What a handler does: publish a job, enqueue an event for everybody, deliver it to one subscriber, erase a job."""
 
     PUBLISH = "publish"
     FAN_OUT = "fanout"
     DELIVERY = "delivery"
+    ERASE = "erase"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ class Task:
             return f"{deliveries(self.job_id, older=self.older)}{self.event}/to/{self.subscriber}/{self.series}/"
         if self.kind is TaskKind.FAN_OUT:
             return f"{deliveries(self.job_id, older=self.older)}{self.event}/all/{self.series}/"
+        if self.kind is TaskKind.ERASE:
+            return f"erased/{self.job_id}/{self.series}/{self.event}/"
         if _OLD_SERIES.fullmatch(self.series):
             return f"jobs/{self.job_id}/owed/{self.event or 'any'}/{self.series}/"
         progress = {JobStatus.SUBMITTED.value, JobStatus.PROCESSING.value}
@@ -111,6 +114,8 @@ class Task:
         """Holds it once it was given up."""
         if self.kind is TaskKind.DELIVERY:
             return f"{DEAD}deliveries/{self.job_id}~{self.event}~{self.subscriber}~{self.series}.json"
+        if self.kind is TaskKind.ERASE:
+            return f"{DEAD}erasures/{self.job_id}~{self.event}~{self.series}.json"
         return f"{DEAD}jobs/{self.job_id}{'' if self.series == FIRST else f'~{self.series}'}.json"
 
     def describe(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from traceback import clear_frames
 from typing import TYPE_CHECKING, Any, Protocol
 
 from shared import metrics
-from shared.errors import BadInput, JobNotFound, JobNotReady, NotAdmitted, ObjectNotFound, RelayError, ResponseTooLarge
+from shared.errors import BadInput, JobErased, JobNotFound, JobNotReady, NotAdmitted, ObjectNotFound, RelayError, ResponseTooLarge
 from shared.jobs import MANIFEST, RESPONSE, JobStatus, artifact_key
 from shared.logs import log, log_error
 from shared.outbox.dead_letters import is_later
@@ -19,6 +19,7 @@ from shared.outbox.outcome import Outcome, State
 from shared.outbox.records import Record, iso
 from shared.outbox.task import FIRST, Task
 from shared.publishing.artifacts import Stored, store_artifacts
+from shared.publishing.erasure import check_not_erased
 from shared.publishing.revisions import is_improvable, look_again, next_publication, unannounced
 from shared.publishing.turns import Admits, Turn, Turns
 from shared.storage import ObjectStore
@@ -81,6 +82,8 @@ class PublishHandler(Handler):
                 return self.publish(task, turn)
         except (BadInput, ResponseTooLarge) as error:
             return Outcome.failed(error, State.DEAD)
+        except JobErased as error:
+            return Outcome.failed(error, State.REFUSED)
         except JobNotFound as error:
             if task.event not in {"", REFRESH}:  # MPS itself spoke of the job a moment ago
                 raise
@@ -193,6 +196,8 @@ class PublishHandler(Handler):
         if task.event in {"", REBUILT} or task.attempt > 1 or task.series != FIRST:
             with suppress(ObjectNotFound):
                 return self._stored(task.job_id, turn), False
+            if task.series != FIRST:  # else the tombstone was met as the receipt of this very task
+                check_not_erased(self.store, task.job_id)
         return self._query(task.job_id, turn), True
 
     def _query(self, job_id: str, turn: Turn) -> bytes:

@@ -16,6 +16,7 @@ from shared.outbox.records import iso
 from shared.outbox.task import FIRST, Task, TaskKind, redelivery_id
 from shared.outbox.worker import NotEnqueued, Result, Worker
 from shared.publishing import sweeps
+from shared.publishing.erasure import check_not_erased
 from shared.publishing.handler import REFRESH
 from shared.publishing.reports import Report, Word, delivery_result, idle_word, publication, report_of, word_for
 from shared.triggers import JobChanged, Message, Poison, Publish, Sweep, parse
@@ -133,6 +134,8 @@ class Publisher:
         outcome = publication(task, results)
         if outcome.state is State.CLAIMED_ELSEWHERE:
             return {"jobId": job_id, "outcome": Word.ACCEPTED}
+        if outcome.record.state == State.ERASED.value:
+            check_not_erased(self.worker.outbox.store, job_id)
         word, detail = word_for(outcome, results), outcome.record.detail
         if outcome.error is not None or word is Word.DEFERRED:
             reason = outcome.record.error or f"job {job_id} is left to the next sweep"
@@ -148,6 +151,24 @@ class Publisher:
     def redeliver(self, task: Task, seconds: float = 60.0) -> dict[str, str]:
         """Make a delivery now; see ``Announcer.redelivery``."""
         return {"jobId": task.job_id, **delivery_result(self._now(task, seconds)[0])}
+
+    def erase(self, task: Task, seconds: float = 60.0) -> dict[str, Any]:
+        """Erase a job now; see ``shared.publishing.erasure``.
+
+        Returns:
+            ``{"jobId", "outcome", "auditId"}``, ``erased``, or ``accepted`` where another worker is at it.
+
+        Raises:
+            RelayError: what it failed with. The next sweeps go on trying.
+        """
+        outcome = self._now(task, seconds)[0][1]
+        about = {"jobId": task.job_id, "auditId": task.series}
+        if outcome.state is State.CLAIMED_ELSEWHERE:
+            return {**about, "outcome": Word.ACCEPTED}
+        if outcome.record.state != State.ERASED.value:
+            reason = outcome.record.error or f"the erasure of job {task.job_id} is left to the next sweep"
+            raise outcome.error or RetryableError(reason, jobId=task.job_id)
+        return {**about, "outcome": Word.ERASED}
 
     def task(self, job_id: str, series: str = FIRST, reported_status: str = "") -> Task:
         """Return the publication of a job as a task that is due now."""

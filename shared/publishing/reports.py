@@ -25,6 +25,7 @@ class Word(str, Enum):
     DEFERRED = "deferred"
     POISON = "poison"
     DEAD = "dead"
+    ERASED = "erased"
     ACCEPTED = "accepted"  # another worker is at it, or will be
     WAITING = "waiting"
 
@@ -66,6 +67,8 @@ def word_for(outcome: Outcome, results: Iterable[Result]) -> Word:
     """Return the word for what became of a publication."""
     if outcome.state in {State.DEAD, State.REFUSED}:
         return Word.DEAD
+    if outcome.record.state == State.ERASED.value:
+        return Word.SKIPPED
     if _DELIVERY_WORDS.get(outcome.state) is Word.WAITING:
         return Word.DEFERRED
     status = outcome.record.detail.get("jobStatus")

@@ -17,6 +17,7 @@ from shared.outbox.outcome import Outcome, State
 from shared.outbox.task import FIRST, Task, TaskKind, parse_key, redelivery_id
 from shared.outbox.task_queue import TaskQueue
 from shared.outbox.worker import Handlers, Result, Worker
+from shared.publishing.erasure import EraseHandler
 from shared.publishing.handler import JobSource, PublishHandler
 from shared.publishing.publisher import Publisher
 from shared.publishing.turns import Admits, Turn
@@ -148,13 +149,16 @@ class Node:
         )
         self.dead = DeadLetters(self.outbox)
         self.worker = Worker(self.outbox, self.handlers)
+        forget = Catalogue(self._retrying, clock).forget
+        self.eraser = EraseHandler(self.outbox, forget, PublishHandler.lease)
         self.publisher = Publisher(self.worker, self.dead, clock)
 
     def handlers(self) -> Handlers:
         if self._cache is None:
-            return {TaskKind.PUBLISH: self._publishes(None)}
+            return {TaskKind.PUBLISH: self._publishes(None), TaskKind.ERASE: self.eraser}
         events, health, announcer = self._parts()
         return {
+            TaskKind.ERASE: self.eraser,
             TaskKind.PUBLISH: self._publishes(announcer),
             TaskKind.FAN_OUT: FanOutHandler(announcer),
             TaskKind.DELIVERY: DeliveryHandler(events, self._cache, health, self._sender, self._clock, self._recovered),

@@ -17,7 +17,7 @@ from shared.catalogue.catalogue import Catalogue
 from shared.catalogue.filters import Filters
 from shared.catalogue.row import Row, make_row
 from shared.catalogue.search import Page
-from shared.errors import JobNotFound, ObjectNotFound, Unavailable
+from shared.errors import JobErased, JobNotFound, ObjectNotFound, Unavailable
 from shared.http.app import App
 from shared.http.push import PushVerifier
 from shared.http.routes import Dependencies
@@ -66,6 +66,7 @@ class FakeService:
     unwritable: tuple[str, ...] = ()
     redelivery_ids: list[str] = field(default_factory=list)
     published: Counter[str] = field(default_factory=Counter)
+    erased: set[str] = field(default_factory=set)
     refreshed: list[str] = field(default_factory=list)
     handed: list[str] = field(default_factory=list)
     enqueued: list[str] = field(default_factory=list)
@@ -95,6 +96,8 @@ class FakeService:
             faults = self.faults.get(job_id) or self.faults.get("*")
             if faults:
                 raise faults.pop(0)
+            if job_id in self.erased:
+                raise JobErased(f"job {job_id} was erased from oss://secret-bucket/", jobId=job_id)
             if job_id not in self.statuses:
                 raise JobNotFound(f"job {job_id} is unknown at http://127.0.0.1:9/", jobId=job_id)
             return self.statuses[job_id]
@@ -121,6 +124,17 @@ class FakeService:
         if job_id in self.unwritable:
             raise Unavailable("oss://secret-bucket/ could not be written")
         self.enqueued.append(job_id)
+
+    def restore(self, job_id: str) -> None:
+        self.erased.discard(job_id)
+
+    def erase(self, job_id: str, *, request_id: str) -> dict[str, Any]:
+        assert request_id
+        if not any(known == job_id for known, _ in self.artifacts) and job_id not in self.erased:
+            raise ObjectNotFound(f"nothing is known of job {job_id}")
+        self.erased.add(job_id)
+        self.artifacts = {key: body for key, body in self.artifacts.items() if key[0] != job_id}
+        return {"jobId": job_id, "outcome": "erased", "auditId": "r0123456789abcdef"}
 
     def stored(self, job_id: str, name: str) -> bytes:
         try:

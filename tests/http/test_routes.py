@@ -224,6 +224,24 @@ def test_a_refresh_is_passed_on(client: Client, service: FakeService) -> None:
     assert service.refreshed == [FINISHED]
 
 
+def test_a_job_is_erased_and_only_a_restoring_publication_brings_it_back(client: Client) -> None:
+    assert client.delete(f"/jobs/{DONE}", headers=bearer(READ)).status_code == 403
+    answer = client.delete(f"/jobs/{DONE}", headers=bearer(WRITE))
+    assert (answer.status_code, answer.json["outcome"]) == (200, "erased")
+    assert answer.json["auditId"]
+    for gone in (
+        client.get(f"/jobs/{DONE}", headers=bearer(READ)),
+        client.post(f"/jobs/{DONE}/publish", headers=bearer(WRITE)),
+    ):
+        assert (gone.status_code, problem(gone)) == (410, "job-erased")
+    back = client.post(f"/jobs/{DONE}/publish", json={"restore": True}, headers=bearer(WRITE))
+    assert (back.status_code, back.json["outcome"]) == (200, "published")
+
+
+def test_a_job_of_which_nothing_was_ever_there_is_not_erased(client: Client) -> None:
+    assert client.delete(f"/jobs/{UNKNOWN}", headers=bearer(WRITE)).status_code == 404
+
+
 def test_publish_is_handed_off_where_the_settings_say_so(client: Client, service: FakeService) -> None:
     service.handing_off = True
     answer = client.post(f"/jobs/{FINISHED}/publish", headers=bearer(WRITE))
@@ -333,6 +351,7 @@ FAULTS = [
     (errors.PermanentError("oss://secret-bucket"), 502, None),
     (ZeroDivisionError("oss://secret-bucket"), 500, None),
     (errors.AccessRefused("oss://secret-bucket"), 502, None),
+    (errors.JobErased("oss://secret-bucket"), 410, None),
     (errors.BadResponse("oss://secret-bucket"), 502, None),
     (errors.ResponseTooLarge("oss://secret-bucket"), 502, None),
     (errors.JobNotReady("oss://secret-bucket"), 503, "5"),
