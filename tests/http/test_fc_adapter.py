@@ -45,7 +45,7 @@ paths = st.sampled_from(
         "/jobs/publish",
         f"/jobs/{FINISHED}/publish",
         f"/jobs/{DONE}/deliveries",
-        f"/deliveries/{DONE}/cms/redeliver",
+        f"/jobs/{DONE}/deliveries/cms/redeliver",
         f"/notifications/{PUSH}",
         "/jobs/unknown",
         "/",

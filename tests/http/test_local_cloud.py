@@ -78,7 +78,7 @@ def test_a_job_from_the_first_question_to_its_artifacts(env: dict[str, str]) -> 
     assert client.post(f"/jobs/{DONE}/publish", headers=AUTH).json["outcome"] == "duplicate"
     assert client.get(f"/jobs/{'1' * 32}", headers=AUTH).status_code == 202
     assert client.get(f"/jobs/{'2' * 32}", headers=AUTH).json["status"] == "Fail"
-    assert kind(client.post(f"/deliveries/{DONE}/cms/redeliver", headers=AUTH)) == "no-such-delivery"
+    assert kind(client.post(f"/jobs/{DONE}/deliveries/cms/redeliver", headers=AUTH)) == "no-such-delivery"
 
 
 HTML = Response(200, b"<html>maintenance</html>", {"Content-Type": "text/html"})

@@ -185,7 +185,7 @@ def test_accept(client: Client, accept: str, status: int) -> None:
 
 def test_a_post_that_accepts_nothing_offered_has_done_nothing(client: Client, service: FakeService) -> None:
     picky = {"Accept": "text/html"}
-    for path in (f"/jobs/{FINISHED}/publish", "/jobs/publish", f"/deliveries/{DONE}/cms/redeliver"):
+    for path in (f"/jobs/{FINISHED}/publish", "/jobs/publish", f"/jobs/{DONE}/deliveries/cms/redeliver"):
         answer = client.post(
             path, headers=bearer(WRITE) | picky, json={"jobIds": [FINISHED]} if "cms" not in path else {}
         )
@@ -283,10 +283,10 @@ def test_deliveries_and_redelivery(client: Client) -> None:
     found = client.get(f"/jobs/{DONE}/deliveries", headers=bearer(READ)).json
     assert (found["jobId"], found["deliveries"][0]["subscriber"]) == (DONE, "cms")
     assert client.get(f"/jobs/{FINISHED}/deliveries", headers=bearer(READ)).json["deliveries"] == []
-    again = client.post(f"/deliveries/{DONE}/cms/redeliver", headers=bearer(WRITE))
+    again = client.post(f"/jobs/{DONE}/deliveries/cms/redeliver", headers=bearer(WRITE))
     assert (again.status_code, again.json["state"]) == (200, "delivered")
-    assert problem(client.post(f"/deliveries/{DONE}/none/redeliver", headers=bearer(WRITE))) == "no-such-delivery"
-    odd = client.post(f"/deliveries/{DONE}/a%20b/redeliver", headers=bearer(WRITE))
+    assert problem(client.post(f"/jobs/{DONE}/deliveries/none/redeliver", headers=bearer(WRITE))) == "no-such-delivery"
+    odd = client.post(f"/jobs/{DONE}/deliveries/a%20b/redeliver", headers=bearer(WRITE))
     assert problem(odd) == "malformed-request"
 
 
