@@ -35,7 +35,7 @@ _ENV = regex(r"env:(?P<name>[A-Za-z_][A-Za-z0-9_]*)")
 # The credentials and settings of the functions.
 SETTING = regex(
     r"(?:ALIBABA_CLOUD|FC|MPS|OSS|API|WEBHOOK|LINK)_[A-Z0-9_]+|(?:OUTPUT|SUBSCRIBERS|PUBLIC|MEDIA)_URL"
-    r"|HANDOFF|INVOKE_ENDPOINT|MAX_RESULT_BYTES|LOG_LEVEL"
+    r"|HANDOFF|HTTP_TRIGGER_AUTH|INVOKE_ENDPOINT|MAX_RESULT_BYTES|LOG_LEVEL"
 )
 _SHORTEST_SETTING = 8  # characters; shorter values are words such as "token" or "INFO"
 _PATTERN = regex(r"[A-Za-z0-9_.*]{1,64}")
