@@ -26,7 +26,7 @@ from __future__ import annotations
 import base64
 import string
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -50,6 +50,7 @@ class JobChanged:
     job_id: str
     state: str
     user_data: str
+    traceparent: str = ""  # as it came, from an attribute of the message
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +100,18 @@ Message = JobChanged | Publish | Sweep | Skipped | Poison
 
 def parse(event: bytes, most: int = MOST) -> tuple[Message, ...]:
     """Return what ``event`` says: one value, or one for each element of an array, ``most`` at most. Never raises."""
-    messages = tuple(islice(_read(event, event, _DEPTH + 1), most + 1))
+    messages = tuple(islice(_read(event, event, _DEPTH + 1, ""), most + 1))
     if len(messages) > most:
         return (Poison(event, f"the event holds more than {most} messages; send them in several events"),)
     return messages
 
 
-def _read(value: object, raw: bytes, left: int) -> Iterator[Message]:
-    """Yield the messages in ``value``, at most ``left`` steps in; what is wrong with it becomes ``Poison(raw)``."""
+def _read(value: object, raw: bytes, left: int, trace: str) -> Iterator[Message]:
+    """Yield the messages in ``value``, at most ``left`` steps in; what is wrong with it becomes ``Poison(raw)``.
+
+    ``trace`` is what the envelopes around it named.
+    """
+    trace = _traceparent(value) or trace
     try:
         _check(left >= 0, f"envelopes are nested more than {_DEPTH} deep")
         _check(value != [], "the array is empty")
@@ -114,13 +119,24 @@ def _read(value: object, raw: bytes, left: int) -> Iterator[Message]:
     except BadInput as error:
         yield Poison(raw, error.message)
         return
-    if isinstance(inner, Message):
+    if isinstance(inner, JobChanged):
+        yield replace(inner, traceparent=trace)
+    elif isinstance(inner, Message):
         yield inner
     elif isinstance(value, list):
         for element in value:
-            yield from _read(element, raw if len(value) == 1 else _element(element, raw), left - 1)
+            yield from _read(element, raw if len(value) == 1 else _element(element, raw), left - 1, trace)
     else:
-        yield from _read(inner, raw, left - 1)
+        yield from _read(inner, raw, left - 1, trace)
+
+
+def _traceparent(value: object) -> str:
+    """Return the ``traceparent`` of an envelope: an attribute of MNS (in JSON beside the others) or of a CloudEvent."""
+    if not isinstance(value, dict):
+        return ""
+    attributes = value.get("attrs")
+    places = (value, attributes) if isinstance(attributes, dict) else (value,)
+    return next((found for each in places if isinstance(found := each.get("traceparent"), str)), "")
 
 
 def _open(value: object) -> object:

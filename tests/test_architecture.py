@@ -14,7 +14,10 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 ANSWERS = re.findall(r"^\| ([^|]+) \| `([^`]+)` \| `([^`]+)` \|$", PAGE, re.MULTILINE)
 TOGETHER = {  # what the picture shows as one
     **dict.fromkeys(
-        ("jobs", "links", "templates", "settings", "credentials", "metrics", "logs", "errors", "patterns", "shared"),
+        (
+            *("jobs", "links", "templates", "settings", "credentials", "metrics", "tracing"),
+            *("logs", "errors", "patterns", "shared"),
+        ),
         "ground",
     ),
     **dict.fromkeys(("retrying", "refusals"), "service_calls"),

@@ -13,6 +13,7 @@ from werkzeug.exceptions import ClientDisconnected, MethodNotAllowed, NotFound, 
 from werkzeug.routing import BaseConverter, Map, MapAdapter, Rule
 from werkzeug.wrappers import Request, Response
 
+from shared import tracing
 from shared.credentials import end_if_stranded
 from shared.http import pages, problems
 from shared.http.problems import Problem
@@ -54,7 +55,8 @@ class App:
         request.max_content_length = MAX_BODY
         line: dict[str, Any] = {"method": request.method[:16]}
         name = request_id(environ)
-        with bind(requestId=name), measured("api"):
+        trace = tracing.parse(request.headers.get("traceparent", ""))
+        with bind(requestId=name), tracing.following(trace), measured("api"):
             response = self._answer(request, name, line)
             line |= {"status": response.status_code, "bytes": response.content_length}
             log("http.request", **line, ms=round((time.perf_counter() - began) * 1000, 1))

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from shared.errors import BadInput, ObjectNotFound, RelayError
@@ -102,7 +103,7 @@ class DeadLetters:
 
         chosen = filter(selection.may_hold, self.names() if names is None else names)
         found = side_by_side([(name, name) for name in chosen], read_one, threads=self.outbox.threads)
-        return sorted(filter(selection.holds, found), key=lambda letter: letter.name)
+        return sorted(filter(selection.holds, found), key=attrgetter("name"))
 
     def show(self, name: str) -> dict[str, Any]:
         """Return all that is known of one.
@@ -159,7 +160,7 @@ class DeadLetters:
             return letter
 
         done = side_by_side([(each.name, each) for each in letters], replay_one, threads=self.outbox.threads)
-        return sorted(done, key=lambda letter: letter.name)
+        return sorted(done, key=attrgetter("name"))
 
     def _replay(self, letter: Letter, notify: Callable[[bytes], None]) -> None:
         name, facts = letter.name, letter.facts

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -55,6 +55,7 @@ class Task:
     due: int
     attempt: int = 1
     older: bool = False
+    traceparent: str = field(default="", compare=False)  # of whoever asks; not in the key, so a sweep knows of none
 
     @property
     def partition(self) -> str:

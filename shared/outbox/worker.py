@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter, itemgetter
 from uuid import uuid4
 
+from shared import tracing
 from shared.errors import RelayError, RetryableError
 from shared.logs import log, log_error
 from shared.metrics import note_due, note_outcome
@@ -215,12 +216,13 @@ class _Run:
             due = outcome.record.next or sys.maxsize
             again = replace(item.task, attempt=item.task.attempt + 1, due=due)
             following += (again,) if due <= self.outbox.now() else ()
-        return following
+        return tuple(replace(task, traceparent=item.task.traceparent) for task in following)
 
     def work(self, item: _Do) -> Result:
         """Do one task, claimed before or not."""
         try:
-            outcome = self._perform(item.task, item.begun)
+            with tracing.following(item.task.traceparent):
+                outcome = self._perform(item.task, item.begun)
         except Exception as error:  # noqa: BLE001 - the task stays where it is
             log_error("outbox.task.failed", error, task=item.task.key, trace=_trace(error))
             outcome = Outcome(State.FAILED)

@@ -10,7 +10,16 @@ from traceback import clear_frames
 from typing import TYPE_CHECKING, Any, Protocol
 
 from shared import metrics
-from shared.errors import BadInput, JobErased, JobNotFound, JobNotReady, NotAdmitted, ObjectNotFound, RelayError, ResponseTooLarge
+from shared.errors import (
+    BadInput,
+    JobErased,
+    JobNotFound,
+    JobNotReady,
+    NotAdmitted,
+    ObjectNotFound,
+    RelayError,
+    ResponseTooLarge,
+)
 from shared.jobs import MANIFEST, RESPONSE, JobStatus, artifact_key
 from shared.logs import log, log_error
 from shared.outbox.dead_letters import is_later

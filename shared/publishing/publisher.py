@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from shared import tracing
 from shared.errors import BadInput, RelayError, RetryableError
 from shared.jobs import JobStatus
 from shared.logs import log, log_error
@@ -179,7 +180,9 @@ class Publisher:
         """Return what a message asks for, if it is about a job; ``request_id`` is as for ``receive``."""
         match message:
             case JobChanged():
-                return self.task(message.job_id, FIRST, message.state if message.state in set(JobStatus) else _UNKNOWN)
+                status = message.state if message.state in set(JobStatus) else _UNKNOWN
+                trace = tracing.parse(message.traceparent)
+                return replace(self.task(message.job_id, FIRST, status), traceparent=trace)
             case Publish(redeliver=True):
                 return self.task(message.job_id, redelivery_id(message.request_id or request_id))
             case Publish():

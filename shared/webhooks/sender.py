@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import orjson
 
-from shared import __version__, links
+from shared import __version__, links, tracing
 from shared.errors import BadInput, RelayError, RetryableError, TargetRefused
 from shared.logs import log
 from shared.patterns import regex
@@ -93,6 +93,7 @@ class Sender:
                 "webhook-id": webhook_id,
                 "webhook-timestamp": str(timestamp),
                 "webhook-signature": signature,
+                **tracing.header(),
             }
             response = self._deliver(subscriber.url, headers, body, started + deadline)
             return _judged(response, _private(subscriber, signature, body), _since(started))
