@@ -91,11 +91,15 @@ class FakeService:
         for name in ("response.json", "manifest.json"):
             self.artifacts[job_id, name] = orjson.dumps({"jobId": job_id, "rows": list(range(1000))})
 
-    def _known(self, job_id: str) -> str:
+    def _raise_fault(self, job_id: str) -> None:
         with self.lock:
             faults = self.faults.get(job_id) or self.faults.get("*")
             if faults:
                 raise faults.pop(0)
+
+    def _known(self, job_id: str) -> str:
+        self._raise_fault(job_id)
+        with self.lock:
             if job_id in self.erased:
                 raise JobErased(f"job {job_id} was erased from oss://secret-bucket/", jobId=job_id)
             if job_id not in self.statuses:
@@ -134,6 +138,7 @@ class FakeService:
             raise ObjectNotFound(f"nothing is known of job {job_id}")
         self.erased.add(job_id)
         self.artifacts = {key: body for key, body in self.artifacts.items() if key[0] != job_id}
+        self.catalogue.forget(job_id)
         return {"jobId": job_id, "outcome": "erased", "auditId": "r0123456789abcdef"}
 
     def stored(self, job_id: str, name: str) -> bytes:
@@ -161,7 +166,7 @@ class FakeService:
     def jobs(self, filters: Filters, cursor: str, limit: int) -> Page:
         self.asked.append(filters)
         if not self.rows:
-            self._known(DONE)
+            self._raise_fault(DONE)
             return self.catalogue.search(filters, cursor, limit)
         found = [row for row in self.rows if filters.match(row)][int(cursor or 0) :]
         following = str(int(cursor or 0) + limit) if found[limit:] else None
@@ -179,7 +184,7 @@ class FakeService:
         self.replayed.append(name)
 
     def accept(self, message: bytes) -> list[dict[str, Any]]:
-        self._known(DONE)
+        self._raise_fault(DONE)
         self.accepted.append(message)
         return [{"jobId": DONE, "outcome": "published"}]
 
