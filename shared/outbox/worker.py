@@ -239,7 +239,9 @@ class _Run:
                 return Outcome.without_attempt(State.SUSPENDED, reason)
             begun = self.outbox.claim(task, self._lease(task))
             if isinstance(begun, Outcome):
-                self._catch_up(task, begun)
+                outcome = self._after(task, begun, handler)
+                self._catch_up(task, outcome)
+                return outcome
         if isinstance(begun, Outcome):
             return self._after(task, begun, handler)
         if not self._in_time(handler):

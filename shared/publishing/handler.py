@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 # Reported of a job where it is not MPS that speaks of it:
 REFRESH = "Refresh"  # somebody asks whether there is a better answer by now
 REBUILT = "Rebuilt"  # its artifacts were made anew, and everybody is to be told
+_PROGRESS = {JobStatus.SUBMITTED.value, JobStatus.PROCESSING.value}
 _CATALOGUE = "Catalogue"  # only its row in the catalogue is missing; in a series of its own
 _MEND_LATER = 120_000  # milliseconds
 
@@ -102,7 +103,7 @@ class PublishHandler(Handler):
             raise
 
     def restart(self, task: Task, receipt: Record) -> tuple[Task, ...]:
-        """Begin the next publication of a job that was given up, lost its artifacts, or may be answered better now."""
+        """Begin the next publication of a job that was given up, ran, lost its artifacts, or may be answered better."""
         if task.redelivery_id is not None:
             return ()
         if task.event == REBUILT:
@@ -113,6 +114,9 @@ class PublishHandler(Handler):
         later = iso(task.enqueued_at) > (receipt.at or "") or "rebuilt" in detail
         again = receipt.state == State.REFUSED.value or (later and receipt.state == State.DEAD.value)
         again = again or (later and bool(task.event) and bool(detail.get("improvable")))
+        if detail.get("jobStatus") in _PROGRESS and task.event not in _PROGRESS:
+            # It was asked for while the job ran, and ended nothing for a notification that says the job is done.
+            again = later or task.event not in {"", REFRESH}
         if not again and not task.event and "artifacts" in detail:
             again = self.store.head(artifact_key(task.job_id, MANIFEST)) is None
         return (next_publication(task),) if again else ()
@@ -230,10 +234,10 @@ class PublishHandler(Handler):
         return self.store.get(where)
 
     def _look_again(self, task: Task, stored: bytes, turn: Turn) -> bytes | None:
-        return look_again(self.store, task.job_id, task.series, stored, partial(self._query, task.job_id, turn))
+        return look_again(self.store, task, stored, partial(self._query, task.job_id, turn))
 
     def _progress(self, task: Task, status: JobStatus, summary: Summary) -> Outcome:
-        if task.event not in {"", REFRESH, JobStatus.SUBMITTED.value, JobStatus.PROCESSING.value}:
+        if task.event not in {"", REFRESH, *_PROGRESS}:
             raise JobNotReady(
                 f"the notification says job {task.job_id} is {task.event}, QuerySmarttagJob still says {status.value}",
                 jobId=task.job_id,

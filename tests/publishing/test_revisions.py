@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from local.recorded import jobs
-from shared.errors import ResponseTooLarge
+from shared.errors import BadInput, ResponseTooLarge
 from shared.outbox.outcome import Outcome
 from shared.outbox.task import FIRST, Task
 from shared.publishing.artifacts import store_artifacts
@@ -80,7 +80,7 @@ class World:
         """Return the names of the events that were told, by the IDs that receivers accepted."""
         names = {
             webhook_id("job1", name): name
-            for name in (f"{base}{n}" for base in ("failed", "succeeded") for n in ("", "-2", "-3", "-4"))
+            for name in (f"{base}{n}" for base in ("processing", "failed", "succeeded") for n in ("", "-2", "-3", "-4"))
         }
         return [names[message] for _, message, _ in self.receivers.accepted]
 
@@ -140,6 +140,32 @@ def test_whoever_asks_for_a_refresh_gets_the_better_answer_and_who_does_not_is_a
     assert found["told"] == [{"subscriber": "a", "state": "delivered"}]
 
 
+@pytest.mark.parametrize("refresh", [False, True])
+def test_whoever_asks_while_the_job_runs_keeps_no_later_answer_back(*, refresh: bool) -> None:
+    world = World(PROCESSING)
+    publisher = world.node().publisher
+    for number in range(2):
+        world.clock.now += 1
+        assert publisher.publish("job1", redeliver=False, refresh=refresh, request_id="1")["outcome"] == "progress"
+        assert world.source.queries == 1 + number
+    world.source.response = GOOD
+    world.notify("Success")
+    world.notify("Success")
+    assert world.events() == ["processing", "succeeded"]
+    assert world.source.queries == 3
+    assert world.store.under("outbox/") == []
+
+
+def test_whoever_asks_while_the_job_runs_does_not_end_what_a_notification_waits_for() -> None:
+    world = World(PROCESSING)
+    world.notify("Success")
+    assert world.node().publisher.publish("job1", redeliver=False, request_id="1")["outcome"] == "progress"
+    world.source.response = GOOD
+    world.sweep()
+    assert world.events() == ["processing", "succeeded"]
+    assert world.store.under("outbox/") == []
+
+
 def test_a_redelivery_sends_the_newest_revision() -> None:
     world = World(EMPTY)
     world.notify("Success")
@@ -165,11 +191,36 @@ def test_a_stored_response_over_the_limit_is_not_read() -> None:
     assert ("get", "jobs/job1/response.json") not in world.store.calls
 
 
-def test_killed_at_every_step_of_a_revision() -> None:
+@pytest.mark.parametrize("first", [FAIL, EMPTY], ids=["it failed", "it came without results"])
+def test_a_better_answer_whose_publication_was_given_up_is_told_by_the_next(first: bytes) -> None:
+    world = World(first)
+    world.notify("Success")
+    world.source.response = GOOD
+
+    def gate(what: str, key: str, _when: str) -> None:
+        if what == "put" and key.endswith("manifest.json"):
+            raise BadInput("it stays broken")
+
+    world.store.gate = gate
+    world.notify("Success")
+    assert world.store.under("dead/") == ["dead/jobs/job1~2.json"]
+    world.store.gate = open_gate
+    for _ in range(2):
+        world.node().publisher.publish("job1", redeliver=False, refresh=True, request_id="1")
+        world.clock.now += 1
+    assert world.events()[1:] == ["succeeded-3"]
+    assert world.is_whole()
+
+
+@pytest.mark.parametrize("swept", [False, True], ids=["notified", "swept"])
+def test_killed_at_every_step_of_a_revision(*, swept: bool) -> None:
     def world_before() -> World:
         world = World(FAIL)
         world.notify("Fail")
         world.source.response = GOOD
+        if swept:
+            world.clock.now += 1
+            world.node().outbox.enqueue(world.node().task("job1"))
         return world
 
     def steps(world: World, dies_at: int) -> int:
@@ -183,7 +234,7 @@ def test_killed_at_every_step_of_a_revision() -> None:
 
         world.store.gate = world.receivers.gate = gate
         try:
-            world.notify("Success")
+            world.node().sweep() if swept else world.notify("Success")
         except Killed:
             pass
         finally:
@@ -196,10 +247,11 @@ def test_killed_at_every_step_of_a_revision() -> None:
         world = world_before()
         steps(world, number)
         world.source.response = BETTER  # whatever was fixed first stays
-        world.notify("Success")
+        if not swept:  # else nobody asks again
+            world.notify("Success")
         world.sweep()
         assert world.store.under("outbox/") == []
-        assert world.get("response.json") == world.get("revisions/2/response.json"), number
+        assert world.get("response.json") == world.get("revisions/2/response.json") != FAIL, number
         assert world.is_whole(), number
         assert world.told()[0] == "Fail"
         assert set(world.told()[1:]) == {"Success"}, number
