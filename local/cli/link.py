@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 
-from local.cli.environment import wired
 from local.cli.printing import say
 from shared.errors import BadSettings
 from shared.jobs import MANIFEST, check_job_id
 from shared.links import Links
+from shared.wiring import relay
 
 _DAY = 86400
 
@@ -25,7 +26,7 @@ def link(
         BadSettings: links are off.
         ObjectNotFound: the job has not been published.
     """
-    opened = wired()
+    opened = relay(os.environ)
     links = Links.of(opened.settings)
     if links is None:
         raise BadSettings("links are off: set PUBLIC_URL and LINK_KEYS", settings=["PUBLIC_URL", "LINK_KEYS"])

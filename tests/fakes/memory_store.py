@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from bisect import bisect_left, bisect_right, insort
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -33,11 +34,11 @@ class MemoryStore:
     Args:
         clock: the store's own clock.
         gate: called as (operation, key, ``before`` or ``after`` it took effect); may raise, or let time pass.
-        lag: how many writes a list may be behind, asked at each page of a list.
+        lag: how many seconds a list may be behind, asked at each page of a list.
     """
 
     def __init__(
-        self, clock: Callable[[], float], gate: Gate = open_gate, lag: Callable[[], int] | None = None
+        self, clock: Callable[[], float], gate: Gate = open_gate, lag: Callable[[], float] | None = None
     ) -> None:
         self.objects: dict[str, Stored] = {}
         self.calls: list[tuple[str, str]] = []
@@ -45,7 +46,7 @@ class MemoryStore:
         self._clock = clock
         self._lag = lag
         self._keys: Keys = []  # ascending; code points sort as UTF-8 bytes do
-        self._past: list[Sequence[str]] = []
+        self._past: deque[tuple[float, Sequence[str]]] = deque(maxlen=500)  # until when it was so
         self._lock = threading.Lock()
 
     def create(self, key: str, body: bytes, content_type: str = "application/json") -> bool:
@@ -130,8 +131,8 @@ class MemoryStore:
             start_after = found[_PAGE - 1]
 
     def _listed(self) -> Sequence[str]:
-        lag = self._lag() if self._lag else 0
-        return self._past[-lag] if 0 < lag <= len(self._past) else self._keys
+        then = self._clock() - (self._lag() if self._lag else 0.0)
+        return next((keys for until, keys in self._past if until > then), self._keys)
 
     def _step(self, what: str, key: str) -> threading.Lock:
         self.gate(what, key, "before")
@@ -150,7 +151,7 @@ class MemoryStore:
 
     def _remember(self) -> None:
         if self._lag:
-            self._past = [*self._past[-9:], tuple(self._keys)]
+            self._past.append((self._clock(), tuple(self._keys)))
 
 
 def _found(keys: Sequence[str], prefix: str, start_after: str = "", most: int | None = None) -> list[str]:
