@@ -148,3 +148,26 @@ def test_a_message_of_the_failure_queue_is_an_event_that_the_callback_takes() ->
     (read,) = parse(json.dumps(failed).encode())
     assert isinstance(read, JobChanged)
     assert read.job_id == "a" * 32
+
+
+def test_the_lifecycle_rules_are_those_of_the_page_and_what_oss_reads() -> None:
+    from alibabacloud_oss_v2 import models, serde
+
+    given = (ROOT / "docs" / "oss" / "lifecycle.xml").read_bytes()
+    read = models.LifecycleConfiguration()
+    serde.deserialize_xml(given, read)
+    assert read.rules is not None
+    days = {}
+    for rule in read.rules:
+        assert rule.status == "Enabled"
+        changed = rule.expiration or (rule.transitions or [])[0]
+        days[rule.prefix.removeprefix("smarttag/")] = changed.days
+    for name in PAGES:
+        rows = re.findall(r"^\| (`[a-z]+/`.*?) \| (.*?) \|", page(name).partition("lifecycle.xml")[2], re.MULTILINE)
+        stated = {
+            prefix: int(found[0])
+            for cell, term in rows
+            if (found := re.findall(r"\d+", term))
+            for prefix in re.findall(r"`(.*?)`", cell)
+        }
+        assert stated == days
