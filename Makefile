@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # The functions' runtime: 3.10 or 3.12. template.yml takes it from the same variable.
 RELAY_PYTHON ?= 3.10
-PYTEST ?= -n auto --dist loadfile
+PYTEST ?= -n auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo serve check test lint format coverage soak openapi bench build preflight plan deploy doctor invoke backfill lock clean
 

@@ -24,10 +24,26 @@ if profile := os.environ.get("HYPOTHESIS_PROFILE"):
     settings.load_profile(profile)
 
 
+LONGEST = frozenset(
+    {
+        "test_backfill", "test_bench", "test_clients", "test_crash", "test_endpoints", "test_engines", "test_erasure",
+        "test_faults", "test_fuzz", "test_library", "test_local_cloud", "test_needs", "test_operator_events",
+        "test_outage", "test_package", "test_pages_browser", "test_processes", "test_report_browser",
+        "test_report_judges", "test_run", "test_runtime", "test_serve", "test_simulation", "test_summarise_command",
+        "test_template", "test_walkthrough",
+    }
+)  # fmt: skip
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Run twice as many workers as there are cores: more than half of the time is waiting."""
     return 2 * (os.cpu_count() or 1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no worker is alone with one of them at the end."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 
 @pytest.hookimpl(tryfirst=True)
