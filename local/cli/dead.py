@@ -22,7 +22,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Name = Annotated[str, typer.Argument(help="As shown by smarttag dead list.")]
 Names = Annotated[list[str] | None, typer.Argument(help="As shown by smarttag dead list.")]
 Subscriber = Annotated[str, typer.Option(metavar="ID", help="Of deliveries to this subscriber.")]
-Job = Annotated[str, typer.Option(metavar="JOB", help="About this job.")]
+Job = Annotated[str, typer.Option(metavar="ID", help="About this job.")]
 Reason = Annotated[str, typer.Option(metavar="TEXT", help="With this in the reason, in upper or lower case.")]
 
 

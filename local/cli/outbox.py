@@ -101,7 +101,7 @@ class Reasons:
 
 def outbox(
     subscriber: Annotated[str, typer.Option(metavar="ID", help="Deliveries to this subscriber.")] = "",
-    job: Annotated[str, typer.Option(metavar="JOB", help="What is about this job.")] = "",
+    job: Annotated[str, typer.Option(metavar="ID", help="What is about this job.")] = "",
     since: Since = "",
     limit: Annotated[int, typer.Option(min=0, help="How many to show, soonest first; 0: all.")] = 100,
     utc: Utc = False,  # noqa: FBT002 - typer's way to a flag
