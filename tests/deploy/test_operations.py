@@ -104,7 +104,8 @@ def test_queries_and_alarms_work_on_what_the_functions_write(tmp_path: Path) -> 
     job = recorded.jobs()["rich"]
     with world(tmp_path, {job.job_id: job.response}, sweep_seconds=3600) as running:
         costs = [requests(running, lambda: running.notify(job.job_id, "Success")) for _ in range(2)]
-        costs.append(requests(running, running.timer.fire))
+        sweeps = [requests(running, running.timer.fire) for _ in range(3)]
+        costs.append(min(sweeps))  # the first of an instance on a day lists once more
         assert costs == costs_of_a_job() == costs_of_a_job("operations.zh-CN.md")
         running.topic.publish(b"nobody understands this")
         assert running.settle()
