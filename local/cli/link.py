@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
 
+from local.cli.environment import wired
 from local.cli.printing import say
 from shared.errors import BadSettings
 from shared.jobs import MANIFEST, check_job_id
 from shared.links import Links
-from shared.wiring import relay
 
 _DAY = 86400
 
@@ -26,7 +25,7 @@ def link(
         BadSettings: links are off.
         ObjectNotFound: the job has not been published.
     """
-    opened = relay(os.environ)
+    opened = wired()
     links = Links.of(opened.settings)
     if links is None:
         raise BadSettings("links are off: set PUBLIC_URL and LINK_KEYS", settings=["PUBLIC_URL", "LINK_KEYS"])

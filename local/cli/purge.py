@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 from uuid import uuid4
 
-import orjson
 import typer
 
-from local.cli.printing import say
+from local.cli.environment import wired
+from local.cli.printing import say, say_json
 from shared.jobs import check_job_id
-from shared.wiring import relay
 
 
 def purge(
@@ -27,5 +25,8 @@ def purge(
     check_job_id(job)
     if not yes:
         typer.confirm(f"Remove everything of job {job}?", abort=True, err=True)
-    done = relay(os.environ).erase(job, request_id=uuid4().hex)
-    say(orjson.dumps(done).decode() if as_json else f"job {job} {done['outcome']}; audit ID {done['auditId']}")
+    done = wired().erase(job, request_id=uuid4().hex)
+    if as_json:
+        say_json(done)
+    else:
+        say(f"job {job} {done['outcome'].value}; audit ID {done['auditId']}")

@@ -130,8 +130,8 @@ class Search:
         self._objects += 1
         lines = read_lines(self.store, part.key)
         for row in read_rows(lines[_first_behind(after, lines) :], part.key):
-            if row.position > after:
-                yield _Entry(row.position, row)
+            if (position := row.position) > after:
+                yield _Entry(position, row)
 
 
 def _first_behind(after: str, lines: list[bytes]) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from local.cli.main import app as smarttag
 from local.cli.rebuild import published
 from shared.catalogue.catalogue import Catalogue
 from shared.catalogue.filters import Filters
+from shared.catalogue.parts import parts_under, read_lines
 from shared.catalogue.positions import DAY, iso
 from shared.catalogue.sealing import Sealing
 from shared.jobs import artifact_key
@@ -27,10 +29,11 @@ from tests import needs
 from tests.catalogue.engines import clickhouse_answers, duckdb_answers, statement
 from tests.catalogue.world import oracle, publish, random_filters, summary
 from tests.fakes.memory_store import MemoryStore
-from tests.fakes.node import START, Clock
+from tests.fakes.node import START, Clock, Node
 from tests.http.fakes import READ, FakeService, make_app
 
 JOBS, FILTERS = (100_000, 200) if os.environ.get("SOAK") else (300, 20)
+ERASED = 0.01 if os.environ.get("SOAK") else 0.05  # of jobs
 COMMANDS = 20 if os.environ.get("SOAK") else 2
 DAYS = 60
 BEGIN = int(START * 1000)
@@ -48,7 +51,9 @@ class Library:
         self.rng, self.clock = random.Random(14), Clock()
         self.store = MemoryStore(self.clock)
         self.truth: dict[str, dict[str, Any]] = {}
-        self.kills = 0
+        self.erased: set[str] = set()
+        self.eraser = Node(self.store, None, None, clock=self.clock).eraser
+        self.kills: Counter[str] = Counter()
         self.left = -1
         self.store.gate = self.gate
         self._found: dict[Filters, list[str]] = {}
@@ -56,16 +61,17 @@ class Library:
     def gate(self, _what: str, _key: str, _when: str) -> None:
         self.left -= 1
         if self.left == 0:
-            self.kills += 1
             raise Killed
 
-    def until_done(self, work: Any, most: int) -> None:
-        """Do a piece of work that is killed now and then, and begun again until it ends."""
+    def until_done(self, what: str, work: Any, most: int, share: float = 0.2) -> None:
+        """Do a piece of work that is killed now and then within ``most`` steps, and begun again until it ends."""
         while True:
-            self.left = self.rng.randrange(1, most) if self.rng.random() < 0.2 else -1
+            self.left = self.rng.randrange(1, most) if self.rng.random() < share else -1
             try:
                 work()
             except Killed:
+                self.kills[what] += 1
+                share = 0.2
                 continue
             self.left = -1
             return
@@ -73,24 +79,32 @@ class Library:
     def publish(self, job_id: str, revision: int = 0) -> None:
         made, at = summary(self.rng, job_id), self.clock.now
         self.store.put(artifact_key(job_id, "manifest.json"), b'{"artifacts": []}')
-        self.until_done(lambda: publish(self.store, made, at, revision), 8)
+        self.until_done("cataloguing", lambda: publish(self.store, made, at, revision), 8)
         before = self.truth.get(job_id)
         fixed = orjson.loads(self.store.objects[f"catalogue/published/{job_id}.json"].body)["publishedAt"]
         assert before is None or before["at"] == fixed
         self.truth[job_id] = made | {"at": fixed}
 
+    def erase(self, job_id: str) -> None:
+        task = self.eraser.task(job_id, "request")
+        self.until_done("erasing", lambda: self.eraser.run(task), 40, 0.5)
+        del self.truth[job_id]
+        self.erased.add(job_id)
+
     def grow(self) -> None:
-        """Publish jobs over 60 days, some of them twice; each night the sweep seals what the day has left."""
+        """Publish jobs over 60 days, some of them twice, and erase some; each night the sweep seals the day before."""
         sealing = Sealing(self.store, self.clock)
         times = sorted(self.rng.uniform(0, DAYS * 86400) for _ in range(JOBS))
         for number, after in enumerate(times):
             if int((START + after) // 86400) > int(self.clock.now // 86400):
                 self.clock.now = (START + after) // 86400 * 86400 + 1000
-                self.until_done(lambda: sealing.run(3600), 400)
+                self.until_done("sealing", lambda: sealing.run(3600), 4 * JOBS // DAYS + 20)
             self.clock.now = START + after
             self.publish(f"job-{number}")
             if self.rng.random() < 0.02:
                 self.publish(self.rng.choice(list(self.truth)[-500:]), number + 2)
+            if self.rng.random() < ERASED:
+                self.erase(self.rng.choice(list(self.truth)))
 
     def wanted(self, filters: Filters) -> list[str]:
         """Return what is to be found."""
@@ -101,7 +115,7 @@ class Library:
     def copy(self, folder: Path) -> None:
         """Write catalogue and artifacts into a folder."""
         for key, each in self.store.objects.items():
-            if key.startswith("catalogue/"):
+            if key.startswith(("catalogue/rows/", "catalogue/jobs/", "catalogue/appearances/")):
                 path = folder / key
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(each.body)
@@ -111,10 +125,11 @@ class Library:
 def library() -> Library:
     found = Library()
     found.grow()
-    for _ in range(2):
-        found.until_done(lambda: rebuild(Catalogue(found.store, found.clock), published(found.store)), JOBS * 20)
-    assert found.kills > (JOBS * 0.02)
-    found.left = -1
+    catalogue = Catalogue(found.store, found.clock)
+    for share in (1.0, 0.2):
+        found.until_done("rebuilding", lambda: rebuild(catalogue, published(found.store)), JOBS * 16, share)
+    assert found.kills.keys() == {"cataloguing", "sealing", "rebuilding", "erasing"}
+    assert found.kills.total() > (JOBS * 0.02)
     return found
 
 
@@ -166,6 +181,8 @@ def test_engines_find_it_in_the_files(library: Library, tmp_path: Path) -> None:
     """All days are finished by then: engines read files, not the rows of the day that is under way."""
     store, clock = library.store, Clock(library.clock.now + 2 * 86400)
     assert Sealing(store, clock).run(1e6) >= 0
+    parts = [part.key for part in parts_under(store, "catalogue/")]
+    assert library.erased.isdisjoint(orjson.loads(line)["jobId"] for key in parts for line in read_lines(store, key))
     library.copy(tmp_path)
     filters = asked(FILTERS)
     wanted = [library.wanted(each) for each in filters]
@@ -193,7 +210,8 @@ def test_a_query_costs_the_days_that_it_asks_for(library: Library) -> None:
     newest = len(library.store.calls)
     catalogue.search(Filters(), limit=50)
     costs["the newest 50"] = len(library.store.calls) - newest
-    print(f"\n{JOBS} jobs in {DAYS} days, {library.kills} kills; store calls: {costs}")
+    print(f"\n{JOBS} jobs in {DAYS} days, {len(library.erased)} erased; kills: {dict(library.kills)}")
+    print(f"{FILTERS} filters, {COMMANDS} of them by command; store calls: {costs}")
     per_day = max(1, JOBS // DAYS // 2000 + 2)
     for back in (5, 25, 45):
         assert costs[f"1 days, {back} days ago"] <= 4 + 2 * per_day * 2

@@ -89,25 +89,26 @@ def oracle(rows: Iterable[dict[str, Any]], filters: Filters) -> list[str]:
 
 
 def _wanted(row: dict[str, Any], filters: Filters) -> bool:
-    nlp = row["nlp"] or {"keywords": []}
-    persons, tags = [each["name"] for each in row["persons"]], [each["name"] for each in row["tags"]]
-    texts = [row["jobId"], row["userData"], row["title"] or "", row["message"], *persons, *tags, *nlp["keywords"]]
-    texts += [
-        *(each["group"] for each in row["tags"]),
-        *(value for each in row["textTags"] for value in each["values"]),
-    ]
-    texts += [each["text"] for each in row["screenText"]["items"]]
     kinds = [each["kind"] for each in row["alerts"]]
     return (
-        (not filters.person or filters.person in persons)
-        and (not filters.tag or filters.tag in tags)
-        and (not filters.text or any(filters.text.lower() in text.lower() for text in texts))
-        and row["userData"].startswith(filters.user_data)
-        and filters.status in {"", row["status"]}
-        and (not filters.alert or (filters.alert in kinds if filters.alert != "any" else bool(kinds)))
-        and (filters.since is None or row["at"] >= filters.since)
+        (filters.since is None or row["at"] >= filters.since)
         and (filters.until is None or row["at"] < filters.until)
+        and filters.status in {"", row["status"]}
+        and row["userData"].startswith(filters.user_data)
+        and (not filters.alert or (filters.alert in kinds if filters.alert != "any" else bool(kinds)))
+        and (not filters.person or filters.person in [each["name"] for each in row["persons"]])
+        and (not filters.tag or filters.tag in [each["name"] for each in row["tags"]])
+        and (not filters.text or any(filters.text.lower() in text.lower() for text in _texts(row)))
     )
+
+
+def _texts(row: dict[str, Any]) -> Iterator[str]:
+    yield from (row["jobId"], row["userData"], row["title"] or "", row["message"])
+    yield from (each["name"] for each in row["persons"])
+    yield from (each[part] for each in row["tags"] for part in ("group", "name"))
+    yield from (value for each in row["textTags"] for value in each["values"])
+    yield from (row["nlp"] or {"keywords": []})["keywords"]
+    yield from (each["text"] for each in row["screenText"]["items"])
 
 
 def pages(catalogue: Catalogue, filters: Filters, limit: int) -> Iterator[Row]:

@@ -24,13 +24,15 @@ from local.cloud.server import Fault, Response
 from shared import wiring
 from shared.errors import BadSettings
 from shared.http.app import App
+from shared.http.pages import COOKIE
 from shared.http.push import PushVerifier
 from shared.http.routes import Dependencies
 from shared.http.tokens import TokenAuth
+from shared.jobs import ARTIFACTS
 from shared.mps.client import MpsClient
 from shared.retrying import Pace
 from shared.settings import Settings
-from tests.http.fakes import DONE, PUSH, TOKENS, WRITE
+from tests.http.fakes import DONE, LINKS, PUSH, SESSIONS, TOKENS, WRITE
 
 AUTH = {"Authorization": f"Bearer {WRITE}"}
 SWEEP = b'{"triggerName":"sweep","triggerTime":"2026-01-01T00:00:00Z","payload":""}'
@@ -79,6 +81,35 @@ def test_a_job_from_the_first_question_to_its_artifacts(env: dict[str, str]) -> 
     assert client.get(f"/jobs/{'1' * 32}", headers=AUTH).status_code == 202
     assert client.get(f"/jobs/{'2' * 32}", headers=AUTH).json["status"] == "Fail"
     assert kind(client.post(f"/jobs/{DONE}/deliveries/cms/redeliver", headers=AUTH)) == "no-such-delivery"
+
+
+def test_an_erased_job_is_on_no_page(env: dict[str, str]) -> None:
+    kept = "2" * 32
+    client = Client(app(Hurried(Settings.from_env(env)), links=LINKS, sessions=SESSIONS))
+    for job in (DONE, kept):
+        assert client.post(f"/jobs/{job}/publish", headers=AUTH).json["outcome"] == "published"
+    client.set_cookie(COOKIE, SESSIONS.make(TOKENS[1]), domain="localhost", secure=True)
+    linked = f"/s/{LINKS.make(DONE).url.split('/')[-2]}/report.html"
+    listed = ["/jobs", f"/jobs?text={DONE}", "/library", f"/library?text={DONE[:8]}"]
+    own = [f"/jobs/{DONE}/{name}" for name in (*ARTIFACTS, "deliveries")]
+    own += [f"/library/jobs/{DONE}", f"/library/jobs/{DONE}/report.html", linked]
+    said = {path: client.get(path, headers=AUTH) for path in (*listed, *own)}
+    assert DONE in said["/jobs"].text
+    assert f"/library/jobs/{DONE}" in said["/library"].text
+    assert said[linked].status_code == said[f"/library/jobs/{DONE}"].status_code == 200
+
+    assert client.delete(f"/jobs/{DONE}", headers=AUTH).json["outcome"] == "erased"
+    assert [row["jobId"] for row in client.get("/jobs", headers=AUTH).json["jobs"]] == [kept]
+    for path in listed:
+        answer = client.get(path, headers=AUTH)
+        assert answer.status_code == 200
+        assert DONE not in answer.text.replace(f"text={DONE}", ""), path
+    assert kept in client.get("/library").text
+    for path in own:
+        answer = client.get(path, headers=AUTH)
+        assert answer.status_code in {404, 410} or answer.json == {"jobId": DONE, "deliveries": []}, path
+        assert "大家好" not in answer.text
+    assert kind(client.get(f"/jobs/{DONE}", headers=AUTH)) == "job-erased", "though MPS has it still"
 
 
 HTML = Response(200, b"<html>maintenance</html>", {"Content-Type": "text/html"})
