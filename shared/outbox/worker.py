@@ -202,7 +202,8 @@ class _Run:
         if isinstance(claimed, Claimed):
             self.outbox.enqueue(task)
         elif claimed.state is State.CLAIMED_ELSEWHERE:  # by a worker that may have died before it came to that
-            self.outbox.enqueue_all(claimed.next_tasks)
+            news = any(each.event != task.event for each in claimed.next_tasks)  # of which that worker has not heard
+            self.outbox.enqueue_all((*claimed.next_tasks, *((task,) if news else ())))
         return task, claimed
 
     def following(self, item: _Do, outcome: Outcome) -> tuple[Task, ...]:

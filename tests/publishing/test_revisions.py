@@ -166,6 +166,23 @@ def test_whoever_asks_while_the_job_runs_does_not_end_what_a_notification_waits_
     assert world.store.under("outbox/") == []
 
 
+def test_what_mps_says_while_somebody_has_just_heard_that_the_job_runs_is_not_lost() -> None:
+    world = World(PROCESSING)
+
+    def gate(what: str, key: str, when: str) -> None:
+        if (what, when) == ("create", "before") and key.endswith("/event.json"):  # of the progress that was found
+            world.store.gate = open_gate
+            world.notify("Success")
+            world.source.response = GOOD
+
+    world.store.gate = gate
+    assert world.node().publisher.publish("job1", redeliver=False, request_id="1")["outcome"] == "progress"
+    assert world.events() == ["processing"]
+    world.sweep()
+    assert world.events() == ["processing", "succeeded"]
+    assert world.store.under("outbox/") == []
+
+
 def test_a_redelivery_sends_the_newest_revision() -> None:
     world = World(EMPTY)
     world.notify("Success")
