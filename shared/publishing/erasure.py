@@ -9,7 +9,6 @@ leaves the task to the next sweep.
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -23,11 +22,12 @@ from shared.outbox.outcome import Outcome, State
 from shared.outbox.partitions import side_by_side
 from shared.outbox.records import Claim, Record, iso
 from shared.outbox.task import DEAD, FIRST, OPERATOR, Task, TaskKind, deliveries, redelivery_id
+from shared.patterns import regex
 from shared.storage import ObjectStore
 
 _EVENT = "pass-"  # and a number from 1: the event of a task
 _REPORTED = ("", JobStatus.SUBMITTED.value, JobStatus.PROCESSING.value)  # each is a publication of its own
-_BASE64 = re.compile(rb"[A-Za-z0-9+/]{24,}={0,2}")
+_BASE64 = regex(rb"[A-Za-z0-9+/]{24,}={0,2}")
 
 
 @dataclass(frozen=True)

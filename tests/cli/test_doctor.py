@@ -321,8 +321,8 @@ def test_names_of_settings_and_regions_come_from_where_they_are_used() -> None:
 @pytest.mark.parametrize(
     ("said", "verdict"),
     [
-        ("@serverless-devs/s: 3.1.10, s-home: /root/.s, linux-x64, node-v20.19.5", Verdict.OK),
-        ("@serverless-devs/s: 2.1.15, s-home: /root/.s, linux-x64, node-v14", Verdict.FAULT),
+        ("@serverless-devs/s: 3.1.10, s-home: ~/.s, linux-x64, node-v20.19.5", Verdict.OK),
+        ("@serverless-devs/s: 2.1.15, s-home: ~/.s, linux-x64, node-v14", Verdict.FAULT),
         ("s, a program of something else", Verdict.FAULT),
     ],
 )

@@ -15,7 +15,7 @@ from local.cli.environment import as_deployed
 from shared.triggers import JobChanged, Skipped, parse
 
 S = """#!/bin/sh
-if [ "$1" = -v ]; then echo '@serverless-devs/s: 3.1.10, s-home: /root/.s, linux-x64, node-v20.19.5'; exit 0; fi
+if [ "$1" = -v ]; then echo '@serverless-devs/s: 3.1.10, s-home: ~/.s, linux-x64, node-v20.19.5'; exit 0; fi
 echo "$@" > "$SEEN/arguments"; echo "$FC_REGION $OSS_ENDPOINT" > "$SEEN/region"; cp "$6" "$SEEN/event.json"; exit 3
 """
 

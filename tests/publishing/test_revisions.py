@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 
 import orjson
 import pytest
@@ -70,6 +72,25 @@ class World:
         if task is not None:
             self.node().outbox.enqueue(task)
         return task is not None
+
+    def dying(self, step: int, run: Callable[[], object]) -> int:
+        """Kill ``run`` at a step, if it comes so far; return how many it made."""
+        count = 0
+
+        def gate(*_: str) -> None:
+            nonlocal count
+            count += 1
+            if count == step:
+                raise Killed
+
+        self.store.gate = self.receivers.gate = gate
+        try:
+            run()
+        except Killed:
+            pass
+        finally:
+            self.store.gate = self.receivers.gate = open_gate
+        return count
 
     def sweep(self) -> None:
         for _ in range(8):
@@ -241,22 +262,7 @@ def test_killed_at_every_step_of_a_revision(*, swept: bool) -> None:
         return world
 
     def steps(world: World, dies_at: int) -> int:
-        count = 0
-
-        def gate(*_: str) -> None:
-            nonlocal count
-            count += 1
-            if count == dies_at:
-                raise Killed
-
-        world.store.gate = world.receivers.gate = gate
-        try:
-            world.node().sweep() if swept else world.notify("Success")
-        except Killed:
-            pass
-        finally:
-            world.store.gate = world.receivers.gate = open_gate
-        return count
+        return world.dying(dies_at, world.node().sweep if swept else partial(world.notify, "Success"))
 
     total = steps(world_before(), -1)
     assert total > 40
@@ -328,22 +334,7 @@ def test_killed_at_every_step_of_telling_of_a_rebuild() -> None:
         return world
 
     def steps(world: World, dies_at: int) -> int:
-        count = 0
-
-        def gate(*_: str) -> None:
-            nonlocal count
-            count += 1
-            if count == dies_at:
-                raise Killed
-
-        world.store.gate = world.receivers.gate = gate
-        try:
-            world.node().sweep()
-        except Killed:
-            pass
-        finally:
-            world.store.gate = world.receivers.gate = open_gate
-        return count
+        return world.dying(dies_at, world.node().sweep)
 
     total = steps(world_before(), -1)
     assert total > 20
