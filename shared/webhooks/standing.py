@@ -6,10 +6,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
 
-from shared.errors import ObjectNotFound, PermanentError, RelayError
-from shared.outbox.dead_letters import DeadLetters, subscriber_of
+from shared.errors import RelayError
+from shared.outbox.dead_letters import DeadLetters, Letter, Selection
 from shared.outbox.outbox import Outbox
 from shared.outbox.records import Record
 from shared.outbox.task import Task
@@ -18,7 +17,7 @@ from shared.webhooks.subscribers import Subscribers
 
 COUNTED = 1000  # keys of tasks, and of dead letters, that are listed
 SHOWN = 50  # of either that are read
-_READERS = 16  # objects read at a time
+_READERS = 16  # results of attempts read at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +26,6 @@ class Waiting:
 
     task: Task
     error: str
-
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """A dead letter: what it says, or why it cannot be read."""
-
-    name: str
-    subscriber: str
-    content: dict[str, Any]
-    unreadable: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +48,7 @@ def standing(outbox: Outbox, dead: DeadLetters, subscribers: Callable[[], Subscr
     tasks, names = list(islice(outbox.listed(), COUNTED)), list(islice(dead.names(), COUNTED))
     with ThreadPoolExecutor(_READERS) as pool:
         waiting = tuple(pool.map(lambda task: Waiting(task, _last_error(outbox, task)), tasks[:SHOWN]))
-        letters = tuple(pool.map(lambda name: _letter(dead, name), names[:SHOWN]))
+    letters = tuple(dead.read(Selection(), names[:SHOWN]))
     found, trouble = None, ""
     try:
         found = None if subscribers is None else tuple(conditions(outbox.store, subscribers(), tasks, names))
@@ -77,13 +66,3 @@ def _last_error(outbox: Outbox, task: Task) -> str:
     except (RelayError, ValueError, TypeError):  # a record that nobody can read explains nothing
         return ""
     return record.error or (f"status {record.status}" if record.status else "")
-
-
-def _letter(dead: DeadLetters, name: str) -> Letter:
-    subscriber = subscriber_of(name)
-    try:
-        return Letter(name, subscriber, dead.show(name))
-    except ObjectNotFound:
-        return Letter(name, subscriber, {}, "it was replayed meanwhile")
-    except PermanentError as error:
-        return Letter(name, subscriber, {}, error.message)

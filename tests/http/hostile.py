@@ -9,11 +9,13 @@ import orjson
 
 from local import recorded
 from shared.catalogue.row import make_row
+from shared.errors import BadInput
+from shared.outbox.dead_letters import Letter
 from shared.outbox.task import Task, TaskKind
 from shared.publishing.sweeps import LastSweep
 from shared.smarttag import summarise
 from shared.webhooks.operations import Condition, Health
-from shared.webhooks.standing import Letter, Standing, Waiting
+from shared.webhooks.standing import Standing, Waiting
 from tests.http.fakes import DONE, NOW, FakeService
 
 CORPUS = (
@@ -74,7 +76,7 @@ def hostile_service() -> FakeService:
     service.rows = [make_row(each, NOW * 1000, 0, ("report.html", hostile.text())) for each in summaries]
     service.told = [_delivery(hostile) for _ in CORPUS]
     letters = [_letter(hostile, number) for number in range(len(CORPUS))]
-    unreadable = Letter(hostile.text(), "", {}, hostile.text())
+    unreadable = Letter(hostile.text(), {}, BadInput(hostile.text()))
     tasks = [Task(TaskKind.DELIVERY, hostile.text(), "succeeded", hostile.text(), "0", 1, 1, 2) for _ in CORPUS]
     conditions = [Condition(hostile.text(), health, hostile.text(), hostile.text(), 1, 1) for health in Health]
     waiting = tuple(Waiting(task, hostile.text()) for task in tasks)
@@ -96,4 +98,4 @@ def _attempt(hostile: Hostile) -> dict[str, Any]:
 def _letter(hostile: Hostile, number: int) -> Letter:
     texts = {name: hostile.text() for name in ("jobId", "event", "kind", "reason", "deadAt", "state")}
     content = {**texts, "attempts": [_attempt(hostile)]}
-    return Letter(f"deliveries/{DONE}~succeeded~cms~{number}", hostile.text(), content)
+    return Letter(f"deliveries/{DONE}~succeeded~{hostile.text()}~{number}", content)

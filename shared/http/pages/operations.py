@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from werkzeug.wrappers import Response
 
@@ -17,9 +16,7 @@ from shared.http.pages import access, frame
 from shared.http.pages.reader import Reader
 from shared.http.routes import RequestContext
 from shared.logs import log_error
-
-if TYPE_CHECKING:
-    from shared.webhooks.standing import Letter
+from shared.outbox.dead_letters import Letter, subscriber_of
 
 _TODAY = 500  # jobs of today that are counted
 _LATE = 120_000  # milliseconds; the timer sweeps every minute
@@ -80,5 +77,6 @@ def _number(context: RequestContext, name: str) -> int:
 def _groups(letters: Sequence[Letter]) -> list[Group]:
     by: dict[tuple[str, str], list[Letter]] = {}
     for letter in letters:
-        by.setdefault((letter.subscriber, letter.unreadable or str(letter.content["reason"])), []).append(letter)
+        reason = str(letter.facts["reason"]) if letter.error is None else letter.error.message
+        by.setdefault((subscriber_of(letter.name), reason), []).append(letter)
     return [Group(*key, found) for key, found in sorted(by.items(), key=lambda item: (-len(item[1]), item[0]))]
