@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tests import needs
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 _FLAGS = (
     "--headless",
@@ -64,3 +64,9 @@ def watched(browser: Browser, **options: Any) -> Iterator[Watched]:
         yield seen
     finally:
         context.close()
+
+
+def follow(link: Locator) -> None:
+    """Click what leads to another page and wait until that one is loaded: a click returns before it."""
+    with link.page.expect_navigation():
+        link.click()

@@ -127,7 +127,7 @@ def options(look: Look) -> dict[str, Any]:
 def sign_in(page: Page, url: str, word: str, token: str = WRITE) -> None:
     page.goto(url)
     page.get_by_label("API").fill(token)
-    page.get_by_role("button", name=word).click()
+    browser.follow(page.get_by_role("button", name=word))
 
 
 def inspect(page: Page, name: str, look: Look) -> None:
@@ -153,21 +153,21 @@ def test_three_clicks_to_a_replayed_delivery_and_to_the_video_in_which_somebody_
         page.goto(site.url)
         inspect(page, "sign-in", look)
         sign_in(page, site.url, word["in"])  # one
-        page.get_by_role("link", name=word["operations"]).click()  # two
+        browser.follow(page.get_by_role("link", name=word["operations"]))  # two
         inspect(page, "operations", look)
-        page.locator("main").get_by_role("button").first.click()  # three
+        browser.follow(page.locator("main").get_by_role("button").first)  # three
         assert page.get_by_role("status").is_visible()
         assert page.locator("#dead .count").inner_text() == "0"
         site.sweep()
         assert site.ids_of("/old") == site.ids_of("/new")[-1:], "what was missed, under its own id"
 
-        page.get_by_role("button", name=word["out"]).click()
+        browser.follow(page.get_by_role("button", name=word["out"]))
         sign_in(page, site.url, word["in"], READ)  # one
         inspect(page, "library", look)
         page.get_by_label(word["person"], exact=True).fill(PERSON)
-        page.get_by_role("button", name=word["search"]).click()  # two
+        browser.follow(page.get_by_role("button", name=word["search"]))  # two
         inspect(page, "search", look)
-        page.get_by_role("link", name=word["report"]).first.click()  # three
+        browser.follow(page.get_by_role("link", name=word["report"]).first)  # three
         assert page.url == f"{site.url}/library/jobs/{JOBS[-1].job_id}/report.html", "the last in which it was seen"
         assert PERSON in page.inner_text("main")
 
@@ -196,9 +196,9 @@ def test_the_session_of_a_browser_ends_with_signing_out_and_no_script_sees_it(
         )
         assert 0 < cookie["expires"] - time.time() - 8 * 3600 + 60 < 120
         assert page.evaluate("document.cookie") == ""
-        page.get_by_role("button", name="重新投递").first.click()
+        browser.follow(page.get_by_role("button", name="重新投递").first)
         assert page.get_by_role("status").is_visible()
-        page.get_by_role("button", name="退出").click()
+        browser.follow(page.get_by_role("button", name="退出"))
         assert page.context.cookies() == []
         page.goto(f"{site.url}/library")
         assert page.url == f"{site.url}/"
@@ -222,7 +222,7 @@ def test_a_form_on_another_site_does_nothing(chromium: Browser, tmp_path: Path) 
         with serving(evil) as elsewhere:
             seen.page.goto(elsewhere)
             with seen.page.expect_response(action) as answer:
-                seen.page.get_by_role("button").click()
+                browser.follow(seen.page.get_by_role("button"))
         assert "__Host-smarttag" in answer.value.request.all_headers()["cookie"], "the session came along"
         assert (answer.value.status, sorted((tmp_path / "out" / "dead").rglob("*.json"))) == (403, letters)
         assert "没有执行" in seen.page.inner_text("main")
