@@ -26,7 +26,7 @@ from local.cli import (
     token,
 )
 from local.cli.environment import as_deployed
-from local.cli.printing import say
+from local.cli.printing import say, say_json
 from local.cli.version import Version
 from shared.errors import RelayError
 
@@ -62,10 +62,15 @@ app.add_typer(token.app, name="token")
 
 
 def main() -> None:
-    """Run the command line; a known failure is one line on standard error and exit status 1."""
+    """Run the command line; a known failure is one line on standard error and exit status 1.
+
+    Where JSON was asked for, standard output holds some in any case: here ``{"error"}``.
+    """
     os.environ.update(as_deployed(os.environ))
     try:
         app()
     except RelayError as error:
+        if "--json" in sys.argv:
+            say_json({"error": error.message})
         say(f"smarttag: {error}", error=True)
         sys.exit(1)

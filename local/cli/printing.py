@@ -11,7 +11,7 @@ import json
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -19,6 +19,8 @@ from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 from rich.text import Text
+
+from shared.errors import RelayError
 
 if TYPE_CHECKING:
     from shared.wiring import Relay
@@ -107,8 +109,9 @@ def progress(label: str, total: int) -> Iterator[Callable[[], object]]:
 
 def warn_if_empty(at_hand: Relay) -> None:
     """Say so where nothing was ever stored: nobody would look for a fault in OUTPUT_URL."""
-    if next(iter(at_hand.store.list("")), None) is None:
-        say(f"smarttag: nothing was ever stored at {at_hand.settings.output.url}: is OUTPUT_URL right?", error=True)
+    with suppress(RelayError):  # what was asked for has been said
+        if next(iter(at_hand.store.list("")), None) is None:
+            say(f"smarttag: nothing was ever stored at {at_hand.settings.output.url}: is OUTPUT_URL right?", error=True)
 
 
 def _write(line: str, *, error: bool) -> None:

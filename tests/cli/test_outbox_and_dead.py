@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +17,7 @@ import typer
 from typer.testing import CliRunner, Result
 
 from local.cli import dead, outbox
+from local.cloud.oss import REGION, OssStandIn
 from shared.errors import BadInput
 from shared.outbox.dead_letters import Selection
 from shared.outbox.task import TaskKind, redelivery_id
@@ -267,6 +271,22 @@ def test_a_place_where_nothing_was_ever_stored_is_named(tmp_path: Path) -> None:
         shown = CliRunner().invoke(app, command, env=env)
         assert shown.exit_code == 0
         assert f"nothing was ever stored at file:///{str(tmp_path)[1:]}/typo: is OUTPUT_URL right?" in shown.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [["outbox"], ["dead", "list"], ["dead", "show", "none"], ["dead", "replay", "none"]]
+)
+def test_whoever_asks_for_json_gets_some_also_where_the_store_cannot_be_asked(
+    tmp_path: Path, command: list[str]
+) -> None:
+    run = [sys.executable, "-c", "from local.cli.main import main; main()", *command, "--json"]
+    with OssStandIn(tmp_path) as oss:
+        env = {"OUTPUT_URL": "oss://mistyped/out", "OSS_ENDPOINT": oss.url, "OSS_REGION": REGION}
+        env |= {"ALIBABA_CLOUD_ACCESS_KEY_ID": "id", "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "secret"}
+        done = subprocess.run(run, env={**os.environ, **env}, check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    told = json.loads(done.stdout)
+    assert "none" in told["failed"] if "replay" in command else done.stderr == f"smarttag: {told['error']}\n"
 
 
 def test_no_name_is_cut_short_on_a_narrow_terminal(node: Node, tmp_path: Path) -> None:
