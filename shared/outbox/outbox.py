@@ -50,7 +50,11 @@ class Handler(ABC):
 
     @abstractmethod
     def run(self, task: Task) -> Outcome:
-        """Make the attempt; a ``RelayError`` is a failed one. ``CLAIMED_ELSEWHERE``: it would have come too late."""
+        """Make the attempt; a ``RelayError`` is a failed one.
+
+        None was made where it would have come too late (``CLAIMED_ELSEWHERE``) or is left to the next sweep
+        (``OUT_OF_TIME``).
+        """
 
     def recorded(self, task: Task, outcome: Outcome) -> None:  # noqa: B027 - most have nothing to notice
         """Take notice of what was recorded."""
@@ -155,7 +159,9 @@ class Outbox:
             self.enqueue_all(outcome.next_tasks)
         except RelayError as error:
             outcome = Outcome.failed(error)
-        if outcome.state is State.CLAIMED_ELSEWHERE:
+        if outcome.state is State.OUT_OF_TIME:
+            self.release(claimed)
+        if outcome.state in {State.CLAIMED_ELSEWHERE, State.OUT_OF_TIME}:
             return outcome
         outcome = self._record_outcome(task, outcome, self.now())
         handler.recorded(task, outcome)
@@ -165,7 +171,8 @@ class Outbox:
     def release(self, claimed: Claimed) -> None:
         """Give up a claim that was not used, while it is surely ours, so that the next sweep need not wait for it."""
         if self.clock() - claimed.begun < claimed.lease / 2:
-            self.enqueue(replace(claimed.task, due=self.now()))
+            if claimed.task.due > (now := self.now()):
+                self.enqueue(replace(claimed.task, due=now))
             self.store.delete(claimed.task.claim_key)
 
     def _recover_claim(self, task: Task) -> Outcome:

@@ -30,7 +30,7 @@ from shared.outbox.task import FIRST, Task
 from shared.publishing.artifacts import Stored, store_artifacts
 from shared.publishing.erasure import check_not_erased
 from shared.publishing.revisions import is_improvable, look_again, next_publication, unannounced
-from shared.publishing.turns import Admits, Turn, Turns
+from shared.publishing.turns import Admits, NoTurn, Turn, Turns
 from shared.storage import ObjectStore
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ class PublishHandler(Handler):
                 return self.publish(task, turn)
         except (BadInput, ResponseTooLarge) as error:
             return Outcome.failed(error, State.DEAD)
+        except NoTurn as error:
+            return Outcome.failed(error, State.OUT_OF_TIME)
         except JobErased as error:
             return Outcome.failed(error, State.REFUSED)
         except JobNotFound as error:
@@ -110,8 +112,12 @@ class PublishHandler(Handler):
             found = unannounced(self.store, task)
             return () if found is None else (found,)
         detail = receipt.detail
-        # Whoever told of a rebuild did not ask MPS, and what MPS said meanwhile found the job taken.
-        later = iso(task.enqueued_at) > (receipt.at or "") or "rebuilt" in detail
+        # Whoever told of a rebuild did not ask MPS, and what MPS said meanwhile found the job taken; so did a success
+        # that was reported while a failure was being published.
+        overtaken = "rebuilt" in detail or (
+            task.event == JobStatus.SUCCESS and detail.get("jobStatus") == JobStatus.FAIL
+        )
+        later = iso(task.enqueued_at) > (receipt.at or "") or overtaken
         again = receipt.state == State.REFUSED.value or (later and receipt.state == State.DEAD.value)
         again = again or (later and bool(task.event) and bool(detail.get("improvable")))
         if detail.get("jobStatus") in _PROGRESS and task.event not in _PROGRESS:

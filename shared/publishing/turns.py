@@ -16,12 +16,16 @@ from shared.errors import RetryableError
 FREE = 1 << 20  # bytes of a response that needs no turn
 TOGETHER = 4 << 20  # bytes of all others that are in work at a time; a larger one is alone
 PATIENCE = (
-    45.0  # seconds that a publication waits for its turn; then it is tried again later, and no sweep outlasts its time
+    45.0  # seconds that a publication waits for its turn; then it is left to the next sweep, and none outlasts its time
 )
 
 _M_MMAP_THRESHOLD = -3  # glibc's malloc.h
 
 Admits = Callable[[int], bool]  # whether so many bytes may be had now
+
+
+class NoTurn(RetryableError):
+    """There was no room for the response in good time; nothing was tried."""
 
 
 class Turns:
@@ -60,7 +64,7 @@ class Turns:
         """Take everything, once whoever came before is done.
 
         Raises:
-            RetryableError: that took too long.
+            NoTurn: that took too long.
         """
         self.give_back(turn)
         with self._changed:
@@ -71,7 +75,7 @@ class Turns:
                 self._taken = turn.taken = self._together
             self._changed.notify_all()
         if not had:
-            raise RetryableError("larger responses are being worked on; this one is tried again later")
+            raise NoTurn("larger responses are being worked on; this one is tried again later")
 
     def give_back(self, turn: Turn) -> None:
         """Let others have what ``turn`` took."""

@@ -303,9 +303,7 @@ def redeliver(world: World, worker: Worker) -> None:
 
 
 def refresh(world: World, worker: Worker) -> None:
-    # Not of a job that runs: a notification that its open publication absorbs would end with it.
-    final = [job for job, truth in world.truth.items() if truth[0] != PROCESSING and (not world.fatal or job != FATAL)]
-    messages = [Publish(job, refresh=True) for job in final]
+    messages = [Publish(job, refresh=True) for job in world.jobs if not world.fatal or job != FATAL]
     worker.node.publisher.receive(messages, request_id="refresh", seconds=600)
 
 

@@ -204,6 +204,23 @@ def test_what_mps_says_while_somebody_has_just_heard_that_the_job_runs_is_not_lo
     assert world.store.under("outbox/") == []
 
 
+def test_a_success_that_is_reported_while_a_failure_is_being_published_is_told_without_another_report() -> None:
+    world = World(FAIL)
+
+    def gate(what: str, key: str, when: str) -> None:
+        if (what, when) == ("create", "before") and key.endswith("/event.json"):
+            world.store.gate = open_gate
+            world.source.response = GOOD
+            world.notify("Success")
+
+    world.store.gate = gate
+    world.notify("Fail")
+    assert world.events() == ["failed"]
+    world.sweep()
+    assert world.events() == ["failed", "succeeded-2"]
+    assert world.store.under("outbox/") == []
+
+
 def test_a_redelivery_sends_the_newest_revision() -> None:
     world = World(EMPTY)
     world.notify("Success")

@@ -12,6 +12,9 @@ import pytest
 from local.recorded import jobs
 from shared.errors import NotAdmitted, RetryableError, Unavailable
 from shared.outbox.outcome import State
+from shared.outbox.task import TaskKind
+from shared.outbox.worker import Worker
+from shared.publishing.handler import PublishHandler
 from shared.publishing.turns import Admits, Turns
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.node import Clock, Node, reader, subscriber
@@ -83,6 +86,27 @@ def test_waiting_ends_with_an_error_that_is_worth_retrying_and_holds_nobody_up()
             two.wait()
     with turns.turn() as three:
         assert three.admits(100)
+
+
+def test_who_has_no_turn_in_good_time_is_left_to_the_next_sweep_and_has_made_no_attempt() -> None:
+    clock, mps, turns = Clock(), Mps(LARGE), Turns(patience=0.01)
+    store = MemoryStore(clock)
+    node = Node(store, None, None, clock=clock, source=mps)
+    handlers = {TaskKind.PUBLISH: PublishHandler(store, mps, None, 2.0, turns=turns)}
+    worker = Worker(node.outbox, lambda: handlers)
+    with turns.turn() as other:
+        assert other.admits(len(LARGE))
+        ((_, outcome),) = worker.run_now([node.task("job1")], 600)
+        assert outcome.state is State.OUT_OF_TIME
+        for _ in range(3):
+            clock.now += 60
+            assert worker.sweep(270) == {"out_of_time": 1}
+    assert store.under("jobs/") == []
+    assert worker.sweep(270) == {"settled": 1}
+    assert [key for key in store.under("jobs/") if key.endswith("claim.json")] == [node.task("job1").claim_key]
+    clock.now += 900
+    assert worker.sweep(270) == {"already_ended": 1}
+    assert store.under("outbox/delivery") == store.under("outbox/publish") == []
 
 
 def test_of_two_large_publications_one_waits_and_asks_again() -> None:
