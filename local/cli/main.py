@@ -20,6 +20,7 @@ from local.cli import (
     outbox,
     purge,
     rebuild,
+    replay_failed,
     serve,
     subscribers,
     summarise,
@@ -51,6 +52,7 @@ app.command()(rebuild.rebuild)
 app.command()(backfill.backfill)
 app.command()(doctor.doctor)
 app.command()(invoke.invoke)
+app.command()(replay_failed.replay_failed)
 app.command()(outbox.outbox)
 app.command()(jobs.jobs)
 app.command()(link.link)
