@@ -1,4 +1,7 @@
-"""Receivers that refuse some events for good and take all others, over hours of virtual time."""
+"""Receivers that refuse some events for good and take all others, over hours of virtual time.
+
+``SOAK=1 pytest tests/outbox/test_endpoints.py -s`` takes all rates, and prints how long good events waited.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,12 @@ def waits(refused: Callable[[int], bool], per_minute: int, failure: Attempt) -> 
     for _ in range(10):
         clock.now += 60
         node.sweep(50)
-    return sorted(picky.taken.get(job, clock.now) - at for job, at in told.items() if not refused(job))
+    found = sorted(picky.taken.get(job, clock.now) - at for job, at in told.items() if not refused(job))
+    half = found[len(found) // 2]
+    print(
+        f"{len(found)} good events: the median waited {half:.1f} s, p99 {p99(found):.1f} s, the last {found[-1]:.1f} s"
+    )
+    return found
 
 
 def p99(found: list[float]) -> float:
