@@ -57,10 +57,10 @@ class AppearanceBuilder:
 
     def build(self) -> dict[str, Any]:
         """Return the fields of ``Seen``."""
-        appearances = union(self.ranges)
+        appearances, twice = union(self.ranges)
         return {
             "ratio": self.ratio,
-            "seenMs": self.total if len(appearances) == len(self.ranges) else length(appearances),
+            "seenMs": self.total - twice,
             "sumMs": self.total,
             "firstMs": appearances[0][0] if appearances else None,
             "lastMs": appearances[-1][1] if appearances else None,
@@ -246,6 +246,6 @@ def _transcript(segments: list[model.Segment]) -> model.Transcript:
     return model.Transcript(
         segments=len(segments),
         characters=sum(len(segment.text) for segment in segments),
-        spokenMs=length(union((segment.fromMs, segment.toMs) for segment in segments)),
+        spokenMs=length(union((segment.fromMs, segment.toMs) for segment in segments)[0]),
         excerpt=text if len(text) <= _EXCERPT else text[: _EXCERPT - 1] + "…",
     )

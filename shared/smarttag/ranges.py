@@ -9,18 +9,24 @@ from shared.smarttag.model import Range
 MAX_MS = 10**11  # three years: anything later is garbage, and sums of millions of ranges still fit 64 bits
 
 
-def union(ranges: Iterable[Range]) -> tuple[Range, ...]:
-    """Return the disjoint ranges that cover the same time, in order; touching ranges become one."""
+def union(ranges: Iterable[Range]) -> tuple[tuple[Range, ...], int]:
+    """Return the disjoint ranges that cover the same time, in order, and how many ms were covered more than once.
+
+    Ranges that touch become one.
+    """
     merged: list[Range] = []
-    end = -1
+    end, twice = -1, 0
     for span in sorted(ranges):
-        if span[0] > end:
+        first, last = span
+        if first > end:
             merged.append(span)
-            end = span[1]
-        elif span[1] > end:
-            end = span[1]
-            merged[-1] = (merged[-1][0], end)
-    return tuple(merged)
+            end = last
+        else:
+            twice += min(end, last) - first
+            if last > end:
+                end = last
+                merged[-1] = (merged[-1][0], end)
+    return tuple(merged), twice
 
 
 def length(ranges: Iterable[Range]) -> int:

@@ -132,7 +132,7 @@ def _groups(found: Sequence[Entry], limits: Limits) -> Iterable[tuple[Label, lis
 def _speech(segments: Sequence[Segment], span_ms: int, most: int) -> Row | None:
     if not segments:
         return None
-    spoken = union((segment.fromMs, segment.toMs) for segment in segments)
+    spoken, _ = union((segment.fromMs, segment.toMs) for segment in segments)
     return Row(
         anchor="speech",
         name="语音",
