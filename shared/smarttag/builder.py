@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from shared.smarttag import duration, model
 from shared.smarttag.alerts import alert_kinds, alerts
-from shared.smarttag.checked_values import CheckedValues, storable
+from shared.smarttag.checked_values import NO_SCORE, CheckedValues, storable
 from shared.smarttag.duration import Share
 from shared.smarttag.ranges import length, union
 from shared.smarttag.response import Envelope
+from shared.smarttag.screen_text import ScreenTextBuilder
 
 UNKNOWN = "unknown"  # the category of a face without a name
-NO_SCORE = -1.0  # how the vendor writes that there is no confidence
 _MOVING = {"VideoLabel", "Subtitle"}  # Types that only a video has, even where they hold nothing
-_CLOSE_MS = 2000  # frames no further apart show one text all the time between them
 _EXCERPT = 200
 Key = TypeVar("Key")
 
@@ -68,54 +66,6 @@ class AppearanceBuilder:
             "appearanceCount": self.count,
             "bestScore": self.score,
         }
-
-
-@dataclass(slots=True)
-class TextBuilder:
-    """One distinct text on screen; ``sightings`` are time and score, and stay empty where no timeline is wanted."""
-
-    text: str
-    textType: str | None
-    firstMs: int
-    lastMs: int
-    count: int = 0
-    score: float = NO_SCORE
-    sightings: list[tuple[int, float]] = field(default_factory=list)
-
-    def ranges(self) -> Iterator[tuple[model.Range, float]]:
-        """Return the ranges in which it was seen, each with its best score: frames close to each other are one."""
-        first, last, best = None, 0, NO_SCORE
-        for at, score in sorted(self.sightings):
-            if first is not None and at - last > _CLOSE_MS:
-                yield (first, last), best
-                first, best = None, NO_SCORE
-            first, last, best = at if first is None else first, at, max(best, score)
-        if first is not None:
-            yield (first, last), best
-
-    def build(self) -> model.ScreenTextItem:
-        """Return the text without its ranges."""
-        score = None if self.score == NO_SCORE else self.score
-        return model.ScreenTextItem(self.text, self.count, self.firstMs, self.lastMs, score, self.textType)
-
-
-@dataclass(slots=True)
-class ScreenTextBuilder:
-    """Text on screen: by what makes texts one, and by the text as it was written."""
-
-    frames: int = 0
-    texts: dict[str, TextBuilder] = field(default_factory=dict)
-    spelled: dict[str, TextBuilder] = field(default_factory=dict)
-
-    def detections(self) -> int:
-        """Return how many boxes held text."""
-        return sum(text.count for text in self.texts.values())
-
-    def build(self) -> model.ScreenText:
-        """Return the distinct texts, the most frequent first."""
-        items = [text.build() for text in self.texts.values()]
-        items.sort(key=lambda item: (-item.count, item.firstMs, item.text))
-        return model.ScreenText(self.frames, self.detections(), len(items), tuple(items))
 
 
 @dataclass(slots=True)
@@ -178,9 +128,8 @@ class SummaryBuilder:
                 self.add_occurrence("speech", segment.text, "", (segment.fromMs, segment.toMs))
         if self.segments is not None:
             self.segments.sort(key=lambda segment: (segment.fromMs, segment.toMs))
-        for text in self.screen.texts.values() if self.screen else ():
-            for span, score in text.ranges():
-                self.add_occurrence("screenText", text.text, text.textType or "", span, score)
+        for text, kind, span, score in self.screen.ranges() if self.screen and self.occurrences is not None else ():
+            self.add_occurrence("screenText", text, kind or "", span, score)
 
     def build(self, job: Envelope, job_id: str, types: dict[str, model.TypeState]) -> model.Summary:
         """Return the summary of everything that was read."""

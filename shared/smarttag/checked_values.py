@@ -15,6 +15,7 @@ from shared.smarttag.model import Notice
 from shared.smarttag.ranges import MAX_MS
 
 SAME_KIND = 20  # warnings kept of one code; codes are few, so the whole list stays short whatever comes in
+NO_SCORE = -1.0  # how the vendor writes that there is no confidence
 _SHOWN = 60  # characters of a path segment or value that a warning repeats
 _NO_CONTENT = frozenset({"success", "message"})
 # What was there and could not be read, as against what was doubted or repaired.
@@ -197,7 +198,7 @@ class CheckedValues:
     def score(self, value: Json, path: str) -> float | None:
         """Return a confidence; the vendor's -1 means that there is none."""
         number = self.number(value, path)
-        if number is None or number == -1:
+        if number is None or number == NO_SCORE:
             return None
         if number < 0:
             self.warn("bad-score", path, "a negative score other than -1; ignored")

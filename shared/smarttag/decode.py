@@ -12,7 +12,7 @@ from shared.smarttag.checked_values import CheckedValues, Item, Json, shown
 from shared.smarttag.long_lists import LongLists, NotAsGuessed
 from shared.smarttag.model import Analysis, ReadState, TypeState
 from shared.smarttag.response import Envelope, read_envelope
-from shared.smarttag.results import concepts, links, nlp, speech_text, visual
+from shared.smarttag.results import concepts, links, nlp, ocr, speech_text, visual
 
 Reader = Callable[[Json, str, SummaryBuilder], bool]  # returns whether the result held anything that could be read
 READERS: dict[str, Reader] = {
@@ -20,7 +20,7 @@ READERS: dict[str, Reader] = {
     "ImageLabel": visual.image,
     "TextLabel": speech_text.text_label,
     "ASR": speech_text.asr,
-    "OCR": speech_text.ocr,
+    "OCR": ocr.ocr,
     "Meta": speech_text.meta,
     "CPVLabel": concepts.cpv_label,
     "NLP": nlp.nlp,

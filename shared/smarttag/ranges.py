@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from shared.smarttag.model import Range
 
 MAX_MS = 10**11  # three years: anything later is garbage, and sums of millions of ranges still fit 64 bits
+rounded = float.__round__  # does what round does to floats, in half the time, and takes nothing else
 
 
 def union(ranges: Iterable[Range]) -> tuple[tuple[Range, ...], int]:

@@ -6,13 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from operator import itemgetter
 
-from shared.smarttag.builder import NO_SCORE, AppearanceBuilder, SummaryBuilder
-from shared.smarttag.checked_values import CheckedValues, Item, Json, without_nul
+from shared.smarttag.builder import AppearanceBuilder, SummaryBuilder
+from shared.smarttag.checked_values import NO_SCORE, CheckedValues, Item, Json, without_nul
 from shared.smarttag.model import BestFrame, Range
-from shared.smarttag.ranges import MAX_MS
+from shared.smarttag.ranges import MAX_MS, rounded
 
 _LIMIT = MAX_MS / 1000
-_round = float.__round__  # does what round does, in half the time
 _CORNERS = frozenset({"leftTop", "rightBottom"})
 
 
@@ -48,10 +47,10 @@ def read(gathered: AppearanceBuilder, raw: Json, path: str, builder: SummaryBuil
 
 
 def _documented_ranges(rows: list[Item], begin: str, end: str) -> list[Range] | None:
-    """Return the ranges of rows whose times are all as documented, or None: _round takes nothing but floats."""
+    """Return the ranges of rows whose times are all as documented, or None: rounded takes nothing but floats."""
     try:
         ranges = [
-            (_round(first * 1000), _round(last * 1000))
+            (rounded(first * 1000), rounded(last * 1000))
             for row in rows
             if 0.0 <= (first := row[begin]) <= (last := row[end]) <= _LIMIT
         ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from shared.smarttag.builder import NO_SCORE, UNKNOWN, AppearanceBuilder, SummaryBuilder
-from shared.smarttag.checked_values import Item
+from shared.smarttag.builder import UNKNOWN, AppearanceBuilder, SummaryBuilder
+from shared.smarttag.checked_values import NO_SCORE, Item
 from shared.smarttag.duration import Share
 from shared.smarttag.long_lists import batches
 from shared.smarttag.model import Classification
