@@ -72,7 +72,7 @@ class Filters:
             and (not self.user_data or fold(row.userData).startswith(fold(self.user_data)))
             and (not self.person or _named(self.person, (person.name for person in row.persons)))
             and (not self.tag or _named(self.tag, (tag.name for tag in row.tags)))
-            and (not self.text or fold(self.text) in fold("\n".join(_texts(row))))
+            and (not self.text or _holds(fold(self.text), _texts(row)))
         )
 
 
@@ -80,13 +80,18 @@ def fold(text: str) -> str:
     """Return a text so that what people take for the same is the same: NFKC, without case, without unseen signs."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
-        text = "".join(sign for sign in text if unicodedata.category(sign) != "Cf")
+        if not text.isprintable():  # which is sooner asked than each sign
+            text = "".join(sign for sign in text if unicodedata.category(sign) != "Cf")
     return text.casefold()
 
 
 def _named(wanted: str, names: Iterator[str]) -> bool:
     folded = fold(wanted)
     return any(name == wanted or fold(name) == folded for name in names)
+
+
+def _holds(folded: str, texts: Iterator[str]) -> bool:
+    return any(folded in fold(text) for text in texts)
 
 
 def _texts(row: Row) -> Iterator[str]:

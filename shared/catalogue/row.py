@@ -82,14 +82,15 @@ class Row:
         """Read what ``to_bytes`` wrote; raise ``ValueError`` for anything else. Newer fields are left out."""
         try:
             found: dict[str, Any] = orjson.loads(line)
-            persons = tuple(RowPerson(each["name"], each["category"], each["seenMs"]) for each in found["persons"])
-            tags = tuple(RowTag(each["group"], each["name"]) for each in found["tags"])
-            alerts = tuple(RowAlert(each["kind"], each["name"]) for each in found["alerts"])
-            keywords, texts, artifacts = (tuple(found[name]) for name in ("keywords", "texts", "artifacts"))
-            plain = {name: found[name] for name in _PLAIN}
             milliseconds(found["publishedAt"])
             return cls(
-                **plain, persons=persons, tags=tags, keywords=keywords, alerts=alerts, texts=texts, artifacts=artifacts
+                **{name: found[name] for name in _PLAIN},
+                persons=tuple([RowPerson(each["name"], each["category"], each["seenMs"]) for each in found["persons"]]),
+                tags=tuple([RowTag(each["group"], each["name"]) for each in found["tags"]]),
+                keywords=tuple(found["keywords"]),
+                alerts=tuple([RowAlert(each["kind"], each["name"]) for each in found["alerts"]]),
+                texts=tuple(found["texts"]),
+                artifacts=tuple(found["artifacts"]),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"no row of the catalogue: {error!r}") from error

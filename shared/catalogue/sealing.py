@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import islice
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import TypeVar
 
 from shared.catalogue.keys import APPEARANCES, JOBS, ROWS, OpenRow
@@ -67,8 +68,8 @@ class Sealing:
 
     def _next(self, after: str) -> list[OpenRow]:
         """Return the next rows, all of one day."""
-        rows = list(islice(filter(None, map(OpenRow.parse, self.store.list(ROWS, after))), MOST_ROWS))
-        return [row for row in rows if row.day == rows[0].day]
+        rows = filter(None, map(OpenRow.parse, self.store.list(ROWS, after)))
+        return list(islice(next(groupby(rows, attrgetter("day")), ("", ()))[1], MOST_ROWS))
 
     def _seal(self, packed: _Packed) -> None:
         if not packed.rows:

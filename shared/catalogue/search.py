@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from heapq import merge
 from itertools import groupby, islice
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 
 from shared.catalogue.filters import Filters
 from shared.catalogue.keys import JOBS, ROWS, OpenRow, Part
@@ -42,16 +42,11 @@ class Page:
     searched_to: str
 
 
+_Entry = tuple[str, Row | None]  # a position and its row, or, without one, a place that the search has come to
+
+
 class _Moved(Exception):
     """A row was sealed while we looked."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A row, or, without one, a place that the search has come to."""
-
-    position: str
-    row: Row | None = None
 
 
 @dataclass
@@ -79,11 +74,11 @@ class Search:
         since, until = self.filters.since or 0, self.filters.until
         after = max(self.cursor, "" if until is None else invert(until - 1))
         end, found = invert(since - 1) if since else "~", list[Row]()
-        entries = merge(self._open(after), self._sealed(after, since), key=attrgetter("position"))
-        for position, same in groupby(entries, attrgetter("position")):
+        entries = merge(self._open(after), self._sealed(after, since), key=itemgetter(0))
+        for position, same in groupby(entries, itemgetter(0)):
             if position >= end:
                 break
-            row = max((entry.row for entry in same if entry.row), key=attrgetter("revision"), default=None)
+            row = max([row for _, row in same if row], key=attrgetter("revision"), default=None)
             looked += row is not None
             if row is not None and self.filters.match(row):
                 found.append(row)
@@ -101,7 +96,7 @@ class Search:
                     if body is None and self._tries:
                         raise _Moved
                     for row in read_rows([body] if body else [], key):
-                        yield _Entry(row.position, row)
+                        yield row.position, row
 
     def _read(self, key: str) -> bytes | None:
         try:
@@ -120,18 +115,18 @@ class Search:
         while month >= oldest:
             parts = [part for part in parts_under(self.store, f"{JOBS}dt={month}-") if part.oldest >= after[:13]]
             self._objects += 1
-            yield from merge(*(self._rows(part, after) for part in parts), key=attrgetter("position"))
+            yield from merge(*(self._rows(part, after) for part in parts), key=itemgetter(0))
             begins = milliseconds(f"{month}-01T00:00:00Z")
-            yield _Entry(invert(begins - 1))
+            yield invert(begins - 1), None
             month = day_of(begins - DAY)[:7]
 
     def _rows(self, part: Part, after: str) -> Iterator[_Entry]:
-        yield _Entry(max(part.newest, after))
+        yield max(part.newest, after), None
         self._objects += 1
         lines = read_lines(self.store, part.key)
         for row in read_rows(lines[_first_behind(after, lines) :], part.key):
             if (position := row.position) > after:
-                yield _Entry(position, row)
+                yield position, row
 
 
 def _first_behind(after: str, lines: list[bytes]) -> int:

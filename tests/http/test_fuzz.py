@@ -34,7 +34,8 @@ def test_no_request_makes_the_api_break_its_word(tmp_path: Path) -> None:
             check=False,
             cwd=tmp_path,
         )
-    sys.stdout.write(done.stdout)
+    requests = stream.getvalue().count('"http.request"')
+    sys.stdout.write(f"{done.stdout}\n{requests} requests\n")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Operations:       12 selected / 12 total" in done.stdout, "all but the description itself"
     assert re.search(r"✅ Stateful", done.stdout)
