@@ -306,7 +306,7 @@ class Relay:
     def _eraser(self) -> EraseHandler:
         from shared.publishing.erasure import EraseHandler
 
-        return EraseHandler(self.outbox, self.catalogue.forget, PublishHandler.lease)
+        return EraseHandler(self.outbox, self.catalogue, PublishHandler.lease)
 
     def _given_up(self, task: Task, state: State, record: Record) -> Iterable[Task]:
         operators = self._operators()

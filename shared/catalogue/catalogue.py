@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -66,11 +66,14 @@ class Catalogue:
             return at
         return self.published_at(job_id) or at  # gone again: it is being erased
 
-    def forget(self, job_id: str) -> None:
-        """Remove whatever the catalogue has of a job; interrupted and repeated, it ends the same."""
+    def forget(self, job_id: str, times: Collection[int] | None = None) -> None:
+        """Remove whatever the catalogue has of a job; interrupted and repeated, it ends the same.
+
+        Of finished days those of ``times`` are searched, at which the job was published (ms); all where that is None.
+        """
         from shared.catalogue.forgetting import forget
 
-        forget(self.store, job_id, self.published_at(job_id))
+        forget(self.store, job_id, times)
 
     def search(self, filters: Filters, cursor: str = "", limit: int = 50) -> Page:
         """Return what is wanted, newest first, from the ``cursor`` of an earlier page on.

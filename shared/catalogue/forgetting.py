@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from shared.catalogue.keys import APPEARANCES, JOBS, ROWS, OpenRow, published_key
 from shared.catalogue.parts import CONTENT_TYPE, Packer, parts_under, read_lines
-from shared.catalogue.positions import day_of, position_of
+from shared.catalogue.positions import day_of
 from shared.storage import ObjectStore
 
 
-def forget(store: ObjectStore, job_id: str, at: int | None) -> None:
-    """Remove a job from open rows, then from parts; last goes what says that it was published at ``at`` (ms).
+def forget(store: ObjectStore, job_id: str, times: Collection[int] | None) -> None:
+    """Remove a job from open rows, then from parts of the days of ``times`` (ms), of all days where that is None.
 
-    In this order, a sealing at the same time either finds no row, or has put its part before we look for parts. Where
-    it is not known when the job was published, everything is searched.
+    In this order, a sealing at the same time either finds no row, or has put its part before we look for parts. Last
+    goes what says when the job was published.
     """
-    prefix = ROWS if at is None else f"{ROWS}{position_of(at, job_id)}"
-    for key in list(store.list(prefix)):
+    for key in list(store.list(ROWS)):
         if (row := OpenRow.parse(key)) is not None and row.job_id == job_id:
             store.delete(key)
-    day = "" if at is None else f"dt={day_of(at)}/"
-    for kind in (JOBS, APPEARANCES):
-        for part in parts_under(store, f"{kind}{day}"):
+    days = [""] if times is None else sorted({f"dt={day_of(at)}/" for at in times})
+    for folder in (f"{kind}{day}" for kind in (JOBS, APPEARANCES) for day in days):
+        for part in parts_under(store, folder):
             _rewrite(store, part.key, b'"jobId":"%s"' % job_id.encode())
     store.delete(published_key(job_id))
 

@@ -9,8 +9,9 @@ leaves the task to the next sweep.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -25,6 +26,9 @@ from shared.outbox.task import DEAD, FIRST, OPERATOR, Task, TaskKind, deliveries
 from shared.patterns import regex
 from shared.storage import ObjectStore
 
+if TYPE_CHECKING:
+    from shared.catalogue.catalogue import Catalogue
+
 _EVENT = "pass-"  # and a number from 1: the event of a task
 _REPORTED = ("", JobStatus.SUBMITTED.value, JobStatus.PROCESSING.value)  # each is a publication of its own
 _BASE64 = regex(rb"[A-Za-z0-9+/]{24,}={0,2}")
@@ -32,10 +36,10 @@ _BASE64 = regex(rb"[A-Za-z0-9+/]{24,}={0,2}")
 
 @dataclass(frozen=True)
 class EraseHandler(Handler):
-    """Erases a job; ``forget`` removes it from the catalogue, ``quiet`` seconds end whatever was in work."""
+    """Erases a job; ``quiet`` seconds end whatever was in work."""
 
     outbox: Outbox
-    forget: Callable[[str], object]
+    catalogue: Catalogue
     quiet: float
     lease = 900.0  # seconds: there may be many dead letters to look through
     needs = 30.0
@@ -55,24 +59,30 @@ class EraseHandler(Handler):
 
     def run(self, task: Task) -> Outcome:
         """Make one pass; a job that was restored since the first is left alone."""
-        number = _number(task)
-        if number > 1 and not is_erased(self.outbox.store, task.job_id):
+        number, before = _number(task), _tombstone(self.outbox.store, task.job_id)
+        if number > 1 and before is None:
             return Outcome(State.ERASED)
-        self._put_tombstones(task)
+        at = self.catalogue.published_at(task.job_id)
+        times = sorted({*(before or {}).get("publishedAt", ()), *(() if at is None else (at,))})
+        self._put_tombstones(task, times)
         named = {task.job_id, *self._operator_events(task.job_id)}
         tasks = self._delete(each.key for each in self._tasks(named))
         objects = self._delete(key for job_id in named for key in self._objects(job_id))
         objects += self._delete(self._poison(task.job_id))
-        self.forget(task.job_id)
+        self.catalogue.forget(task.job_id, times if times or number > 1 else None)
         log("job.erased", jobId=task.job_id, auditId=task.series, number=number, tasks=tasks, objects=objects)
         due = self.outbox.now() + int(self.quiet * 1000)
         further = number == 1 or tasks or objects
         again = (replace(task, event=f"{_EVENT}{number + 1}", due=due, attempt=1),) if further else ()
         return Outcome(State.ERASED, Record(detail={"tasks": tasks, "objects": objects}), again)
 
-    def _put_tombstones(self, task: Task) -> None:
-        """End every publication that a notification could ask for; the claim first, which keeps one from beginning."""
-        receipt = Record(state=State.ERASED.value, at=iso(self.outbox.now()), error="the job was erased")
+    def _put_tombstones(self, task: Task, times: Sequence[int]) -> None:
+        """End every publication that a notification could ask for; the claim first, which keeps one from beginning.
+
+        They keep when the job was published: further passes need not search all of the catalogue.
+        """
+        now, detail = iso(self.outbox.now()), {"publishedAt": times}
+        receipt = Record(state=State.ERASED.value, at=now, error="the job was erased", detail=detail)
         for publication in _publications(task.job_id):
             self.outbox.create_json(publication.claim_key, orjson.loads(orjson.dumps(Claim("", 0.0, 0))))
             self.outbox.store.put(publication.receipt_key, orjson.dumps(receipt.to_json()))
@@ -116,11 +126,7 @@ class EraseHandler(Handler):
 
 def is_erased(store: ObjectStore, job_id: str) -> bool:
     """Say whether a job was erased and not restored since."""
-    try:
-        found = orjson.loads(store.get(_publications(job_id)[0].receipt_key))
-    except ObjectNotFound:
-        return False
-    return bool(found.get("state") == State.ERASED.value)
+    return _tombstone(store, job_id) is not None
 
 
 def check_not_erased(store: ObjectStore, job_id: str) -> None:
@@ -139,6 +145,14 @@ def restore(store: ObjectStore, job_id: str) -> None:
             store.delete(publication.receipt_key)
             store.delete(publication.claim_key)
         log("job.restored", jobId=job_id)
+
+
+def _tombstone(store: ObjectStore, job_id: str) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = orjson.loads(store.get(_publications(job_id)[0].receipt_key))
+    except ObjectNotFound:
+        return None
+    return found if found.get("state") == State.ERASED.value else None
 
 
 def _number(task: Task) -> int:

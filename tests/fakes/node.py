@@ -149,8 +149,7 @@ class Node:
         )
         self.dead = DeadLetters(self.outbox)
         self.worker = Worker(self.outbox, self.handlers)
-        forget = Catalogue(self._retrying, clock).forget
-        self.eraser = EraseHandler(self.outbox, forget, PublishHandler.lease)
+        self.eraser = EraseHandler(self.outbox, Catalogue(self._retrying, clock), PublishHandler.lease)
         self.publisher = Publisher(self.worker, self.dead, clock)
 
     def handlers(self) -> Handlers:

@@ -98,13 +98,15 @@ def test_an_erased_job_is_on_no_page(env: dict[str, str]) -> None:
     assert f"/library/jobs/{DONE}" in said["/library"].text
     assert said[linked].status_code == said[f"/library/jobs/{DONE}"].status_code == 200
 
-    assert client.delete(f"/jobs/{DONE}", headers=AUTH).json["outcome"] == "erased"
+    erased = client.delete(f"/jobs/{DONE}", headers=AUTH).json
+    assert erased["outcome"] == "erased"
     assert [row["jobId"] for row in client.get("/jobs", headers=AUTH).json["jobs"]] == [kept]
-    for path in listed:
+    for path in (*listed, "/library/operations"):
         answer = client.get(path, headers=AUTH)
         assert answer.status_code == 200
         assert DONE not in answer.text.replace(f"text={DONE}", ""), path
     assert kept in client.get("/library").text
+    assert erased["auditId"] in client.get("/library/operations").text, "a further pass waits"
     for path in own:
         answer = client.get(path, headers=AUTH)
         assert answer.status_code in {404, 410} or answer.json == {"jobId": DONE, "deliveries": []}, path

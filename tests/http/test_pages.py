@@ -22,9 +22,13 @@ from werkzeug.test import Client, TestResponse
 
 from local.packaging.package import TEMPLATES
 from shared import logs
-from shared.http.pages import COOKIE, PAGES
+from shared.http.pages import COOKIE, PAGES, words
 from shared.links import SESSION_SECONDS
+from shared.outbox.outcome import State
+from shared.outbox.records import AttemptKind
+from shared.outbox.task import TaskKind
 from shared.templates import compile_in
+from shared.webhooks.operations import Health
 from tests.http.fakes import DONE, PUSH, READ, RUNNING, SESSIONS, TOKENS, WRITE, FakeService, make_app, published
 from tests.http.hostile import hostile_service
 
@@ -334,6 +338,12 @@ def test_no_log_line_holds_a_token_or_a_session() -> None:
     assert {"writer"} <= {line.get("caller") for line in lines}
     assert cookie.value.split(".")[2][:8] not in stream.getvalue()
     assert WRITE not in stream.getvalue().replace(f'"artifact":"{WRITE}"', ""), "but in a path, where nothing puts it"
+
+
+def test_whatever_a_task_may_be_and_come_to_has_a_word_in_both_languages() -> None:
+    for known, names in ((TaskKind, words.TASKS), (State, words.SWEPT), (AttemptKind, words.ATTEMPTS)):
+        assert {each.value for each in known} <= names.keys()
+    assert {each.value for each in Health} == words.HEALTH.keys()
 
 
 def test_every_page_is_in_the_documentation() -> None:

@@ -6,15 +6,19 @@ import base64
 import gzip
 from itertools import count
 
+import orjson
 import pytest
 
+from shared.catalogue.catalogue import Catalogue
+from shared.catalogue.keys import Part
+from shared.catalogue.parts import parts_under
 from shared.catalogue.sealing import Sealing
 from shared.errors import JobErased
 from shared.jobs import SUMMARY, artifact_key
 from shared.outbox.task import TaskKind, parse_key
 from shared.publishing.erasure import restore
 from tests.fakes.memory_store import MemoryStore, open_gate
-from tests.fakes.node import Clock, Node, reader, subscriber
+from tests.fakes.node import Clock, Node, document, reader, subscriber
 from tests.fakes.receivers import FAILED, OK, Receivers
 from tests.publishing.test_revisions import GOOD, Killed, Source
 
@@ -163,6 +167,32 @@ def test_what_was_in_work_is_removed_by_a_further_pass() -> None:
     assert world.remains()
     world.later()
     assert not world.remains()
+
+
+def test_what_a_sweep_that_was_sealing_meanwhile_has_put_is_removed_by_a_further_pass() -> None:
+    world = World(ERASED, KEPT)
+    parts = {part.key: world.store.get(part.key) for part in parts_under(world.store, "catalogue/")}
+    world.erase()
+    for key, body in parts.items():
+        world.store.put(key, body)
+    assert world.remains()
+    world.later()
+    assert not world.remains()
+
+
+def test_of_the_catalogue_only_its_own_day_is_read() -> None:
+    world = World(ERASED, KEPT)
+    for number in range(30):
+        world.clock.now += DAY
+        Catalogue(world.store, world.clock).add(f"job-{number}", orjson.dumps(document(f"job-{number}")), [])
+    world.clock.now += 2 * DAY
+    Sealing(world.store, world.clock).run(60)
+    begun = len(world.store.calls)
+    world.erase()
+    world.later()
+    days = {part.day for _, key in world.store.calls[begun:] if (part := Part.parse(key))}
+    assert len(days) == 1
+    assert len({part.day for part in parts_under(world.store, "catalogue/")}) == 31
 
 
 def test_a_restored_job_is_published_and_told_again_and_stays() -> None:

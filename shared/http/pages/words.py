@@ -35,11 +35,13 @@ TASKS = {
     "publish": Label("发布", "publish"),
     "fanout": Label("通知全体", "tell everybody"),
     "delivery": Label("投递", "deliver"),
+    "erase": Label("清除", "erase"),
 }
 # What came of the tasks of a sweep.
 SWEPT = DELIVERY_STATES | {
     "told": Label("已通知", "told"),
     "settled": Label("已发布", "published"),
+    "erased": Label("已清除", "erased"),
     "refused": Label("已拒绝", "refused"),
     "retry": Label("待重试", "to be retried"),
     "suspended": Label("暂缓", "held"),
