@@ -19,6 +19,7 @@ from shared.retrying import Limits
 from shared.service_calls import Request, ServiceCalls
 
 _MOST = 16  # messages that one request receives
+_WAIT = 3  # seconds, before it is believed that there is none
 _VERSION = "2015-06-06"
 _HANDLE = regex(r"[A-Za-z0-9_.~=+/-]{1,1024}")  # stands in a query as it is
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -69,7 +70,7 @@ class FailedQueue:
 
     def receive(self, most: int) -> list[Message]:
         """Return up to ``most`` messages, and at most 16; none where the queue is empty."""
-        target = f"{self._path}?numOfMessages={min(most, _MOST)}&waitseconds=0"
+        target = f"{self._path}?numOfMessages={min(most, _MOST)}&waitseconds={_WAIT}"
         try:
             return self._call("GET", target, _messages)
         except _Gone:
