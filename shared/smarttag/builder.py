@@ -104,8 +104,7 @@ class SummaryBuilder:
     ) -> None:
         """Take one row of the timeline."""
         if self.occurrences is not None:
-            known = None if score == NO_SCORE else score
-            self.occurrences.append(model.Occurrence(kind, name, group, *span, known, instance))
+            self.occurrences.append(model.Occurrence(*span, kind, group, name, instance, score))
 
     def appearances(
         self, known: dict[Key, AppearanceBuilder], key: Key, row: tuple[model.OccurrenceKind, str, str], path: str
@@ -128,8 +127,11 @@ class SummaryBuilder:
                 self.add_occurrence("speech", segment.text, "", (segment.fromMs, segment.toMs))
         if self.segments is not None:
             self.segments.sort(key=lambda segment: (segment.fromMs, segment.toMs))
-        for text, kind, span, score in self.screen.ranges() if self.screen and self.occurrences is not None else ():
-            self.add_occurrence("screenText", text, kind or "", span, score)
+        if self.screen and self.occurrences is not None:
+            found = self.screen.ranges()
+            self.occurrences += [
+                model.Occurrence(*span, "screenText", kind or "", text, 1, score) for text, kind, span, score in found
+            ]
 
     def build(self, job: Envelope, job_id: str, types: dict[str, model.TypeState]) -> model.Summary:
         """Return the summary of everything that was read."""

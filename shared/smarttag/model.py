@@ -7,7 +7,7 @@ Every time is integer milliseconds from the start of the media; every field is e
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
@@ -239,20 +239,20 @@ class Segment:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Occurrence:
-    """One appearance as the vendor reported it, before ranges are united: a row of the timeline.
+class Occurrence(NamedTuple):
+    """One appearance as the vendor reported it, before ranges are united: a row of the timeline, in the order of these.
 
     ``instance`` counts from 1 what shares kind, name and group and yet is not one: two unknown faces of one name.
+    ``score`` is -1 where there is none, so that any two can be compared.
     """
 
-    kind: OccurrenceKind
-    name: str
-    group: str
     fromMs: int
     toMs: int
-    score: float | None
-    instance: int = 1
+    kind: OccurrenceKind
+    group: str
+    name: str
+    instance: int
+    score: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from operator import itemgetter
 
 from shared.smarttag.builder import AppearanceBuilder, SummaryBuilder
 from shared.smarttag.checked_values import NO_SCORE, CheckedValues, Item, Json, without_nul
-from shared.smarttag.model import BestFrame, Range
+from shared.smarttag.model import BestFrame, Occurrence, Range
 from shared.smarttag.ranges import MAX_MS, rounded
 
 _LIMIT = MAX_MS / 1000
@@ -41,8 +41,10 @@ def read(gathered: AppearanceBuilder, raw: Json, path: str, builder: SummaryBuil
             gathered.frame = frame(rows[first], f"{path}[{indices[first]}]", known, checked)
     gathered.add(ranges, known)
     if builder.occurrences is not None:
-        for span, score in zip(ranges, scores, strict=True):
-            builder.add_occurrence(kind, gathered.name, gathered.group, span, score, gathered.instance)
+        group, name, instance = gathered.group, gathered.name, gathered.instance
+        builder.occurrences += [
+            Occurrence(*span, kind, group, name, instance, score) for span, score in zip(ranges, scores, strict=True)
+        ]
     return held
 
 
