@@ -24,6 +24,7 @@ from local.packaging.package import TEMPLATES
 from shared import logs
 from shared.http.pages import COOKIE, PAGES, words
 from shared.links import SESSION_SECONDS
+from shared.outbox.dead_letters import Letter
 from shared.outbox.outcome import State
 from shared.outbox.records import AttemptKind
 from shared.outbox.task import TaskKind
@@ -35,6 +36,7 @@ from tests.http.hostile import hostile_service
 ROOT = Path(__file__).parents[2]
 HOME = {"Origin": "http://localhost"}
 SESSION_PAGES = ["/library", "/library/operations", f"/library/jobs/{DONE}", f"/library/jobs/{DONE}/report.html"]
+OPERATIONS = "/library/operations"
 POSTS = ["/", "/sign-out", f"/library/jobs/{DONE}/redeliver", "/library/operations/replay"]
 
 
@@ -268,6 +270,20 @@ def test_a_job_is_shown_with_its_times_files_and_links() -> None:
     assert "sandbox" in client.get(f"/library/jobs/{DONE}/report.html").headers["Content-Security-Policy"]
 
 
+def test_whoever_was_seen_leads_to_the_other_jobs_with_them() -> None:
+    client = signed_in()
+    page = client.get(f"/library/jobs/{DONE}").text
+    people, tags = (re.findall(rf'href="(/library\?{name}=[^"]+)"', page) for name in ("person", "tag"))
+    assert f"/library?person={quote('示例主持人')}" in people
+    assert not [link for link in people if quote("未知人脸") in link], "of another job it is another face"
+    assert tags
+    assert all(client.get(html.unescape(link)).status_code == 200 for link in (*people, *tags))
+    service = published()
+    for query, hint in (("person=x", True), ("tag=x", True), ("text=x", False)):
+        page = signed_in(READ, service).get(f"/library?{query}", headers={"Accept-Language": "en"}).text
+        assert ("Person and tag take whole names" in page) is hint
+
+
 def test_sending_again_is_done_once_for_each_page_that_was_shown() -> None:
     service = published()
     client = signed_in(WRITE, service)
@@ -282,6 +298,13 @@ def test_sending_again_is_done_once_for_each_page_that_was_shown() -> None:
     assert 'role="status"' not in client.get(f"{path}?sent=somebody").text
     for wrong in ("", "../x", "é", "x" * 65):
         assert client.post(f"{path}/redeliver", data={"subscriber": wrong}, headers=HOME).status_code == 404
+
+
+def test_of_a_message_that_nobody_understands_it_says_how_to_read_it() -> None:
+    service = published()
+    poison = Letter("notifications/0123abc", {"reason": "no JSON", "deadAt": "2026-11-26T08:00:00.000Z"})
+    service.stands = replace(service.stands, letters=(poison,))
+    assert "<code>smarttag dead show notifications/0123abc</code>" in signed_in(READ, service).get(OPERATIONS).text
 
 
 def test_replay_does_what_can_be_done_and_counts() -> None:

@@ -67,11 +67,13 @@ def show(context: RequestContext) -> Response:
         groups=[
             (
                 words.PEOPLE,
+                "person",
                 [seek.row(each, each["name"], each["category"]) for each in people[:_PEOPLE]],
                 people[_PEOPLE:],
             ),
             (
                 labels.TAGS,
+                "tag",
                 [seek.row(each, each["name"], each["group"]) for each in summary["tags"][:_TAGS]],
                 summary["tags"][_TAGS:],
             ),
