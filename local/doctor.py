@@ -8,13 +8,11 @@ from datetime import timezone
 from email.utils import parsedate_to_datetime
 from operator import attrgetter
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import orjson
 
 from local.preflight import Finding, Verdict
-from shared.connections import FAILURES, Connections
 from shared.credentials import Credentials
 from shared.errors import AccessRefused, BadInput, BadSettings, JobNotFound, RelayError, SubscribersBroken, Unavailable
 from shared.outbox.records import iso
@@ -215,11 +213,14 @@ def _links(relay: Relay, _topic: str) -> Iterator[Finding]:
 
 def _headers(address: str) -> dict[str, str]:
     """Return the headers with which an address answers whoever asks, and the status."""
-    path = urlsplit(address).path or "/"
+    import certifi
+    import urllib3
+
     try:
-        with Connections(address).exchange("GET", path, {}, b"", connect=_PATIENCE, patience=_PATIENCE) as found:
+        with urllib3.PoolManager(ca_certs=certifi.where()) as pool:
+            found = pool.request("GET", address, retries=False, redirect=False, timeout=_PATIENCE)
             return {**found.headers, ":status": str(found.status)}
-    except FAILURES as error:
+    except (urllib3.exceptions.HTTPError, OSError) as error:
         raise Unavailable(
             f"{address} cannot be reached ({type(error).__name__}): check the address, and this machine's network"
         ) from None

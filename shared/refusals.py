@@ -32,7 +32,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Names of headers are in lower case; ``unread`` is the size, so far, of a body that is not all here."""
+    """Headers are looked up regardless of case; ``unread`` is the size, so far, of a body that is not all here."""
 
     status: int
     headers: Mapping[str, str]
@@ -77,7 +77,7 @@ class Service:
         rule = next(
             rule for rule in self.rules if re.match(rule.status, str(answer.status)) and re.match(rule.code, text)
         )
-        retry_after = answer.headers.get("retry-after") or ""
+        retry_after = answer.headers.get("Retry-After") or ""
         return rule.error(
             f"{self.name} answered {answer.status} {found.code or 'without a code'} for {subject.text}: "
             f"{rule.advice.format(setting=subject.setting, endpoint=found.endpoint)} "

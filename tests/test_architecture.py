@@ -20,7 +20,7 @@ TOGETHER = {  # what the picture shows as one
         ),
         "ground",
     ),
-    **dict.fromkeys(("connections", "retrying", "refusals"), "service_calls"),
+    **dict.fromkeys(("retrying", "refusals"), "service_calls"),
 }
 
 

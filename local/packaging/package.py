@@ -24,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 RUNTIMES = ("3.10", "3.12")  # those of Function Compute that can run this
 RUNTIME = RUNTIMES[0]
 NAME = "smarttag-relay"
+SOURCE_ONLY = ("aliyun-fc2", "aliyun-python-sdk-core")  # published without wheels; both are pure Python
+BUILD_TOOL = "setuptools==80.9.0"  # builds those two; another version writes other metadata
 # manylinux2014 (glibc 2.17) first: a wheel for glibc 2.28 sits exactly on the limit of python3.10's Debian 10.
 PLATFORMS = ("manylinux2014_x86_64", "manylinux_2_28_x86_64")
 # Where templates lie, and what they are rendered with.
@@ -32,14 +34,27 @@ TEMPLATES = {"shared/smarttag/report": report.FILTERS, "shared/http/pages": fram
 LEFT_OUT = (
     "pycparser",  # cffi wants it to read C, which happened when cryptography was built
     "typing-extensions",
+    *("requests", "charset-normalizer", "idna", "websocket-client"),  # what the client of aliyun-fc2 sends with
 )
 DEAD_WEIGHT = (
     "bin",
     "cffi",  # the library beside it, _cffi_backend, is what cryptography loads
+    "urllib3/contrib/emscripten",
     "werkzeug/debug",  # the development server's
     "werkzeug/middleware",
 )
 KEPT_METADATA = ("METADATA", "LICEN", "COPYING", "NOTICE", "AUTHORS")
+# Of requests 2.18.3 and urllib3 1.24.3 inside aliyun-python-sdk-core its request class takes one dictionary, and of
+# aliyun-fc2 only the signature is used: that stays, and the rest goes.
+THINNED = {"aliyunsdkcore/vendored/requests": ("structures.py",), "fc2": ("auth.py",)}
+INSTEAD = {
+    "aliyunsdkcore/vendored/requests/__init__.py": "",
+    "aliyunsdkcore/vendored/requests/compat.py": (
+        "from collections import OrderedDict\nfrom collections.abc import Mapping, MutableMapping\n"
+    ),
+    "fc2/__init__.py": "",
+    "requests.py": '"""fc2.auth imports this, and takes nothing of it."""\n',
+}
 OURS = ("functions", "shared")
 
 
@@ -60,7 +75,7 @@ def build(output: Path, python: str = RUNTIME) -> Path:
     package = output / "package"
     shutil.rmtree(package, ignore_errors=True)
     package.mkdir(parents=True)
-    _install(package, python)
+    _install(package, output / "wheels", python)
     bill = sbom.describe(package, NAME)
     for room in OURS:
         shutil.copytree(ROOT / room, package / room, ignore=shutil.ignore_patterns("__pycache__"))
@@ -78,14 +93,31 @@ def requirements() -> list[str]:
     return [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
 
 
-def _install(package: Path, python: str) -> None:
-    wanted = package.with_name("wanted.txt")
-    wanted.write_text("\n".join(pin for pin in requirements() if not pin.startswith(LEFT_OUT)), encoding="utf-8")
+def _install(package: Path, wheels: Path, python: str) -> None:
+    shutil.rmtree(wheels, ignore_errors=True)
+    wheels.mkdir()
+    source_only, others = wheels / "source-only.txt", wheels / "others.txt"
+    pins = [pin for pin in requirements() if not pin.startswith(LEFT_OUT)]
+    source_only.write_text("\n".join(pin for pin in pins if pin.startswith(SOURCE_ONLY)), encoding="utf-8")
+    others.write_text("\n".join(pin for pin in pins if not pin.startswith(SOURCE_ONLY)), encoding="utf-8")
+    checked = ["--no-deps", "--require-hashes"]
+    # Not from the cache: a wheel in it was built by whatever setuptools there was at that time.
+    _pip("wheel", "--no-cache-dir", "--use-pep517", *checked, "--wheel-dir", str(wheels), "-r", str(source_only))
+    into = ["--target", str(package), "--no-compile"]
     platforms = [argument for platform in PLATFORMS for argument in ("--platform", platform)]
     target = ["--python-version", python, "--implementation", "cp", "--only-binary=:all:", *platforms]
-    into = ["--no-deps", "--require-hashes", "--target", str(package), "--no-compile"]
+    _pip("install", *checked, *into, *target, "-r", str(others))
+    _pip("install", "--no-deps", "--no-index", *into, *map(str, sorted(wheels.glob("*.whl"))))
+
+
+def _pip(command: str, *arguments: str) -> None:
+    constraints = ROOT / "build" / "build-tool.txt"
+    constraints.parent.mkdir(exist_ok=True)
+    constraints.write_text(f"{BUILD_TOOL}\n", encoding="utf-8")
+    # pip of 2025 reads the second name for what builds a wheel, older ones the first.
+    environment = {**os.environ, "PIP_CONSTRAINT": str(constraints), "PIP_BUILD_CONSTRAINT": str(constraints)}
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "install", *into, *target, "-r", str(wanted)], check=True)
+    subprocess.run([*pip, command, *arguments], check=True, env=environment)
 
 
 def _strip(package: Path) -> None:
@@ -96,6 +128,14 @@ def _strip(package: Path) -> None:
     """
     for path in DEAD_WEIGHT:
         shutil.rmtree(package / path, ignore_errors=True)
+    for folder, names in THINNED.items():
+        kept = {package / folder / name: (package / folder / name).read_bytes() for name in names}
+        shutil.rmtree(package / folder)
+        (package / folder).mkdir()
+        for kept_file, content in kept.items():
+            kept_file.write_bytes(content)
+    for name, text in INSTEAD.items():
+        (package / name).write_text(text, encoding="utf-8")
     for described in sorted(package.glob("*.dist-info/*")):
         if described.name == "METADATA":
             fields, _, _ = described.read_bytes().partition(b"\n\n")  # then comes the project's README

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from shared.errors import Unavailable
 from shared.http.problems import SIGNATURE, Problem
@@ -38,13 +37,16 @@ CertificateSource = Callable[[str], bytes]
 
 def fetch_certificate(url: str) -> bytes:
     """Fetch a certificate (PEM) over TLS by certifi's roots, following no redirect; ``Unavailable`` if that fails."""
-    from shared.connections import FAILURES, Connections
+    import certifi
+    import urllib3
 
     try:
-        with Connections(url).exchange("GET", urlsplit(url).path, {}, b"", connect=5.0, patience=5.0) as answer:
+        with urllib3.PoolManager(num_pools=1, ca_certs=certifi.where()) as pool:
+            answer = pool.request("GET", url, redirect=False, retries=False, timeout=5.0, preload_content=False)
             body = answer.read(_MAX_CERTIFICATE + 1)
             status = answer.status
-    except FAILURES as error:
+            answer.release_conn()
+    except urllib3.exceptions.HTTPError as error:
         raise Unavailable("the MNS signing certificate could not be fetched; the push will come again") from error
     if status != 200 or len(body) > _MAX_CERTIFICATE:  # noqa: PLR2004 - HTTP's own number
         raise Unavailable("the MNS signing certificate could not be fetched; the push will come again", status=status)

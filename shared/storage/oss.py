@@ -152,10 +152,10 @@ class OssStore:
         except ObjectNotFound:
             return None
         try:
-            written = parsedate_to_datetime(found["last-modified"])
-            age = (parsedate_to_datetime(found["date"]) - written).total_seconds()
-            size, etag = int(found["content-length"]), found["etag"].strip('"')
-            return ObjectInfo(key, size, etag, found.get("content-type") or "", max(0.0, age))
+            written = parsedate_to_datetime(found["Last-Modified"])
+            age = (parsedate_to_datetime(found["Date"]) - written).total_seconds()
+            size, etag = int(found["Content-Length"]), found["ETag"].strip('"')
+            return ObjectInfo(key, size, etag, found.get("Content-Type") or "", max(0.0, age))
         except (KeyError, TypeError, ValueError):
             raise Unavailable(f"OSS described {key} without date, time or etag; check OSS_ENDPOINT", key=key) from None
 
@@ -193,10 +193,10 @@ class OssStore:
 
     def _read(self, key: str, believed: str) -> bytes:
         def whole(answer: Answer) -> bytes:
-            if answer.headers.get("content-length", str(len(answer.body))) != str(len(answer.body)):
+            if answer.headers.get("Content-Length", str(len(answer.body))) != str(len(answer.body)):
                 raise Unavailable(f"{key} arrived in part from OSS; try again", key=key)
             digest = md5(answer.body, usedforsecurity=False).hexdigest().upper()
-            told = _MD5.fullmatch(answer.headers.get("etag") or "")
+            told = _MD5.fullmatch(answer.headers.get("ETag") or "")
             if told and digest not in {told[1], believed}:
                 raise _Doubtful(digest)
             return answer.body

@@ -131,6 +131,14 @@ def test_nothing_lies_in_the_package_that_no_function_imports(python: str) -> No
 
 
 @pytest.mark.parametrize("python", EVERY)
+def test_the_old_copies_inside_the_sdk_are_not_shipped(python: str) -> None:
+    where = folder(python) / "package"
+    vendored = {path.name for path in (where / "aliyunsdkcore" / "vendored" / "requests").iterdir()}
+    assert vendored == {"__init__.pyc", "compat.pyc", "structures.pyc"}
+    assert {path.name for path in (where / "fc2").iterdir()} == {"__init__.pyc", "auth.pyc"}
+
+
+@pytest.mark.parametrize("python", EVERY)
 def test_the_bill_of_materials_names_all_of_it_with_its_licence(python: str) -> None:
     bill = json.loads((folder(python) / "smarttag-relay.cdx.json").read_bytes())
     assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")

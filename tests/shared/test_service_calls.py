@@ -67,7 +67,7 @@ def ask(calls: ServiceCalls, attempts: int) -> bytes:
 
 
 def test_connections_that_died_together_cost_one_attempt() -> None:
-    """An instance that was frozen finds all of them dead; after one failure comes a connection that is new."""
+    """An instance that was frozen finds all of them dead; urllib3 follows a failure with a connection that is new."""
     many = 8
     barrier = threading.Barrier(many)  # so that each of the first requests has a connection of its own
     with forgetful(barrier) as (url, events):
