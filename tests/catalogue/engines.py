@@ -19,19 +19,19 @@ PAGE = (Path(__file__).parents[2] / "docs" / "catalogue.md").read_text("utf-8")
 BLOCKS = {
     (engine, name): body
     for engine, name, body in re.findall(
-        r"^```sql (duckdb|clickhouse) ?(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL
+        r"^```sql (duckdb|clickhouse|parquet) ?(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL
     )
 }
 
 
-def duckdb_answers(folder: Path, statements: list[str]) -> list[list[tuple[Any, ...]]]:
-    """Return what DuckDB answers to each statement, in the folder."""
+def duckdb_answers(folder: Path, statements: list[str], views: str = "duckdb") -> list[list[tuple[Any, ...]]]:
+    """Return what DuckDB answers to each statement, in the folder, over its NDJSON or its ``parquet``."""
     here = Path.cwd()
     os.chdir(folder)
     try:
         with duckdb.connect() as db:
             db.sql("SET TimeZone = 'UTC'")
-            db.execute(BLOCKS["duckdb", ""])
+            db.execute(BLOCKS[views, ""])
             return [db.sql(statement).fetchall() for statement in statements]
     finally:
         os.chdir(here)

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from local.catalogue import export
+from shared.catalogue.catalogue import Catalogue
 from shared.catalogue.positions import day_of
 from shared.catalogue.sealing import Sealing
 from shared.storage.directory import DirectoryStore
@@ -72,9 +74,12 @@ def expected(truth: Truth) -> dict[str, list[tuple[Any, ...]]]:
     }
 
 
-def test_duckdb_answers_what_people_ask(library: Library) -> None:
+@pytest.mark.parametrize("views", ["duckdb", "parquet"])
+def test_duckdb_answers_what_people_ask(library: Library, views: str) -> None:
     folder, truth = library
-    answers = duckdb_answers(folder, [BLOCKS["duckdb", name] for name in ASKED])
+    if views == "parquet":
+        export(Catalogue(DirectoryStore(folder)), folder / views)
+    answers = duckdb_answers(folder, [BLOCKS["duckdb", name] for name in ASKED], views)
     found = {
         name: [tuple(str(cell) if isinstance(cell, date) else cell for cell in row) for row in rows]
         for name, rows in zip(ASKED, answers, strict=True)
