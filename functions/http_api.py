@@ -7,13 +7,14 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from shared import logs, wiring
+from shared import logs
 from shared.errors import RelayError
 from shared.http import fc_adapter, problems
 from shared.http.app import App, request_id
 from shared.http.routes import Dependencies
 from shared.http.tokens import TokenAuth
 from shared.links import Links, Sessions
+from shared.relay import relay
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def build(env: Mapping[str, str]) -> App:
     links, sessions = Links.of(settings), Sessions.of(settings)
     return App(
         Dependencies(
-            lambda context: wiring.relay(env, context),
+            lambda context: relay(env, context),
             token_auth,
             links=links,
             sessions=sessions,

@@ -7,9 +7,10 @@ import os
 import time
 from typing import Any
 
-from shared import logs, metrics, wiring
+from shared import logs, metrics
 from shared.credentials import end_if_stranded
 from shared.errors import RelayError
+from shared.relay import relay
 from shared.settings import Settings
 
 DEFAULT_SECONDS = 60.0  # the time limit assumed where the context names none
@@ -34,7 +35,7 @@ def handler(event: bytes, context: object) -> dict[str, Any]:
     request_id = str(getattr(context, "request_id", "") or "local")
     with logs.bind(requestId=request_id), metrics.measured("callback"):
         try:
-            reports = wiring.relay(os.environ, context).handle(event, request_id=request_id, seconds=seconds)
+            reports = relay(os.environ, context).handle(event, request_id=request_id, seconds=seconds)
         except RelayError as error:
             logs.log_error("callback.failed", error, seconds=round(time.monotonic() - began, 3))
             end_if_stranded(error, context)

@@ -20,10 +20,10 @@ from shared.errors import AccessRefused, BadInput, BadSettings, JobNotFound, Per
 from shared.jobs import JOB_ID_RULE, is_job_id
 from shared.publishing.reports import Word
 from shared.refusals import AGAIN, SLOWER, Answer, Rule, Service, Subject
+from shared.relay import Relay
 from shared.retrying import Limits, Pace
 from shared.service_calls import Request, ServiceCalls
 from shared.settings import Settings
-from shared.wiring import Relay
 
 THREADS = 8  # the largest of responses takes hundreds of megabytes while it is decoded
 _SECONDS = 150.0  # for one job, with its first webhooks

@@ -17,8 +17,9 @@ from shared.credentials import Credentials
 from shared.errors import AccessRefused, BadInput, BadSettings, JobNotFound, RelayError, SubscribersBroken, Unavailable
 from shared.outbox.records import iso
 from shared.refusals import Subject
+from shared.relay import Relay
 from shared.storage import ObjectStore
-from shared.wiring import Relay, url
+from shared.wiring import url
 
 _NO_JOB = "0" * 32  # well-formed, and nobody's
 _SECONDS = 15.0  # for one question to MPS

@@ -21,7 +21,7 @@ from local.cli.printing import console, printable, say, say_json, say_table
 from shared import logs
 from shared.catalogue.filters import Filters
 from shared.errors import BadInput
-from shared.wiring import relay
+from shared.relay import relay
 
 _SHOWN = 5  # failures that are shown as well as written down
 _KEYS = {

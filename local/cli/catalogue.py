@@ -13,7 +13,7 @@ from local import catalogue as work
 from local.cli.environment import as_deployed
 from local.cli.printing import console, say, say_json
 from local.cli.rebuild import published
-from shared.wiring import relay
+from shared.relay import relay
 
 app = typer.Typer(no_args_is_help=True, help="Rebuild or export the catalogue of published jobs.")
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -12,7 +12,7 @@ from local.cli.printing import progress, say, say_json, say_table, warn_if_empty
 from local.cli.times import Since, Until, Utc, moment, shown, zone
 from shared.outbox.dead_letters import Letter, Selection
 from shared.outbox.records import iso
-from shared.wiring import Relay
+from shared.relay import Relay
 
 app = typer.Typer(help="Deliveries, jobs and messages that were given up.", no_args_is_help=True)
 

@@ -15,8 +15,8 @@ from local.cli.printing import console, printable, say_json
 from local.doctor import examine
 from local.preflight import Finding, Verdict, preflight, serverless_devs
 from shared import logs
+from shared.relay import Relay
 from shared.settings import Settings
-from shared.wiring import Relay
 
 _STYLES = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.FAULT: "bold red"}
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping
 
 from shared import logs
-from shared.wiring import Relay, relay
+from shared.relay import Relay, relay
 
 
 def as_deployed(env: Mapping[str, str]) -> dict[str, str]:

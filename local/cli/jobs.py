@@ -15,7 +15,7 @@ from local.cli.environment import as_deployed
 from local.cli.printing import say, say_json, say_table
 from shared.catalogue.filters import Filters
 from shared.catalogue.row import Row
-from shared.wiring import relay
+from shared.relay import relay
 
 _NAMES = 3  # of persons in one cell
 

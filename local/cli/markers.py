@@ -19,8 +19,8 @@ from local.cli.printing import say
 from local.responses import job_id_of
 from shared.errors import BadInput
 from shared.jobs import RESPONSE, artifact_key, check_job_id
+from shared.relay import relay
 from shared.smarttag import Summary, summarise
-from shared.wiring import relay
 
 if TYPE_CHECKING:
     from opentimelineio.schema import Timeline

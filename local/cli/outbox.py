@@ -21,8 +21,8 @@ from shared.outbox.outbox import Outbox
 from shared.outbox.partitions import side_by_side
 from shared.outbox.records import Claim, iso
 from shared.outbox.task import Task, TaskKind
+from shared.relay import Relay
 from shared.webhooks.endpoint_health import TRIPS_AT, breaker_key
-from shared.wiring import Relay
 
 
 class Why(str, Enum):

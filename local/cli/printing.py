@@ -23,7 +23,7 @@ from rich.text import Text
 from shared.errors import RelayError
 
 if TYPE_CHECKING:
-    from shared.wiring import Relay
+    from shared.relay import Relay
 
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})  # categories of Unicode's character database
 _MANY = 50  # of what takes a moment each, that a bar is shown for

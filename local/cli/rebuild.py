@@ -17,8 +17,8 @@ from shared.errors import BadResponse, BadSettings, ObjectNotFound, RelayError
 from shared.jobs import ARTIFACTS, JOB_ID_RULE, MANIFEST, RESPONSE, artifact_key, is_job_id
 from shared.outbox.partitions import side_by_side
 from shared.publishing.artifacts import store_artifacts
+from shared.relay import relay
 from shared.storage import ObjectStore
-from shared.wiring import relay
 
 _THREADS = 4  # the largest of responses takes hundreds of megabytes while it is decoded
 

@@ -12,8 +12,8 @@ from rich.table import Column
 
 from local.cli.printing import say, say_json, say_table
 from shared.errors import BadInput
+from shared.relay import relay
 from shared.webhooks.operations import Condition
-from shared.wiring import relay
 
 app = typer.Typer(help="Who is told: check, list, test, resume.", no_args_is_help=True)
 

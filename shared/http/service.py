@@ -1,4 +1,4 @@
-"""What the HTTP API asks of the rest of the project; ``shared.wiring`` implements it."""
+"""What the HTTP API asks of the rest of the project; ``shared.relay`` implements it."""
 
 from __future__ import annotations
 

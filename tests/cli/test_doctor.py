@@ -22,9 +22,9 @@ from local.cloud.oss import BUCKET, OssStandIn
 from local.cloud.server import Fault, Request, Response
 from local.doctor import examine
 from local.preflight import REGIONS, Finding, Verdict, preflight, serverless_devs, setting_names
+from shared.relay import Relay
 from shared.settings import Settings
 from shared.storage.directory import DirectoryStore
-from shared.wiring import Relay
 from tests.fakes.node import START
 
 PIPELINE = {

@@ -16,8 +16,8 @@ from local.cloud.oss import BUCKET
 from local.cloud.server import Fault, Response
 from local.cloud.world import CALLBACK, PREFIX, World, world
 from shared.errors import AccessRefused, BadInput
+from shared.relay import Relay
 from shared.settings import Settings
-from shared.wiring import Relay
 
 JOB = recorded.jobs()["documented"]
 MESSAGE = orjson.dumps({"Type": "smarttag", "JobId": JOB.job_id, "State": "Success", "UserData": ""})

@@ -23,8 +23,9 @@ from local.cloud.accounts import ROLE
 from local.cloud.mps import MpsStandIn
 from local.cloud.receiver import Receiver
 from local.cloud.server import Request, Response
-from shared import logs, wiring
+from shared import logs
 from shared.jobs import ARTIFACTS
+from shared.relay import relay
 from shared.settings import LinkKey
 from tests import browser
 from tests.http.fakes import (
@@ -183,7 +184,7 @@ def publish(env: dict[str, str], job_id: str, kind: type[Receiver] = Receiver) -
         entry = {"id": "cms", "url": f"{receiver.url}/hook", "secrets": [SUBSCRIBER_SECRET]}
         subscribers = Path(env["SUBSCRIBERS_URL"].removeprefix("file://"))
         subscribers.write_text(json.dumps({"version": 1, "subscribers": [entry]}))
-        wiring.relay(env).publish(job_id, redeliver=False, refresh=False, request_id="1")
+        relay(env).publish(job_id, redeliver=False, refresh=False, request_id="1")
         (delivery,) = receiver.deliveries
     data = json.loads(delivery.body)["data"]
     return dict(data.get("links", {}))
@@ -212,8 +213,8 @@ def test_an_event_keeps_its_link_whatever_becomes_of_the_settings(env: dict[str,
         entry = {"id": "cms", "url": f"{receiver.url}/hook", "secrets": [SUBSCRIBER_SECRET]}
         subscribers = Path(env["SUBSCRIBERS_URL"].removeprefix("file://"))
         subscribers.write_text(json.dumps({"version": 1, "subscribers": [entry]}))
-        relay = wiring.relay(env | {"PUBLIC_URL": "https://elsewhere.example.com", "LINK_DAYS": "1"})
-        relay.publish(DONE, redeliver=True, refresh=False, request_id="2")
+        changed = env | {"PUBLIC_URL": "https://elsewhere.example.com", "LINK_DAYS": "1"}
+        relay(changed).publish(DONE, redeliver=True, refresh=False, request_id="2")
         (delivery,) = receiver.deliveries
     assert json.loads(delivery.body)["data"]["links"] == link
 

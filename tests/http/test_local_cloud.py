@@ -21,7 +21,6 @@ from local.cloud.mns import Message, certificate, sign_push
 from local.cloud.mps import MpsStandIn
 from local.cloud.receiver import Receiver
 from local.cloud.server import Fault, Response
-from shared import wiring
 from shared.errors import BadSettings
 from shared.http.app import App
 from shared.http.pages import COOKIE
@@ -30,6 +29,7 @@ from shared.http.routes import Dependencies
 from shared.http.tokens import TokenAuth
 from shared.jobs import ARTIFACTS
 from shared.mps.client import MpsClient
+from shared.relay import Relay
 from shared.retrying import Pace
 from shared.settings import Settings
 from tests.http.fakes import DONE, LINKS, PUSH, SESSIONS, TOKENS, WRITE
@@ -145,7 +145,7 @@ MPS_FAULTS: list[tuple[str, Callable[[MpsStandIn], None], int, str]] = [
 ]
 
 
-class Hurried(wiring.Relay):
+class Hurried(Relay):
     """Gives MPS two seconds instead of forty."""
 
     query_seconds = 2.0
@@ -273,7 +273,7 @@ def test_wrong_settings_are_named_in_the_log_and_not_in_the_answer(env: dict[str
     assert "API_TOKENS" in str(refused.value)
 
 
-def app(relay: wiring.Relay, **parts: Any) -> App:
+def app(relay: Relay, **parts: Any) -> App:
     return App(Dependencies(lambda _context: relay, TokenAuth(TOKENS, "token"), **parts))
 
 

@@ -27,9 +27,9 @@ from local.cloud import server
 from local.cloud.accounts import ROLE
 from local.cloud.mps import MpsStandIn
 from local.cloud.world import secret
-from shared import wiring
 from shared.catalogue.catalogue import Catalogue
 from shared.http.tokens import hash_of
+from shared.relay import relay
 from shared.triggers import Sweep
 from tests import browser, needs
 from tests.http.fakes import DONE, LINKS, READ, WRITE, make_app, published, serving
@@ -73,8 +73,8 @@ class Library:
     receiver: receivers.Receiver
 
     def sweep(self) -> None:
-        relay = wiring.relay(self.env | {"LOG_LEVEL": "WARNING"})  # as another function has it, with nothing cached
-        relay.publisher.receive([Sweep("", "sweep")], request_id="sweep", seconds=30)
+        other = relay(self.env | {"LOG_LEVEL": "WARNING"})  # as another function has it, with nothing cached
+        other.publisher.receive([Sweep("", "sweep")], request_id="sweep", seconds=30)
 
     def ids_of(self, path: str) -> list[str]:
         return [each.headers["webhook-id"] for each in self.receiver.requests if each.path == path]
@@ -105,15 +105,15 @@ def library(root: Path) -> Iterator[Library]:
             "ALIBABA_CLOUD_SECURITY_TOKEN": ROLE.security_token,
         }
         subscribe("/old")
-        wiring.relay(env).publish(JOBS[0].job_id, redeliver=False, refresh=False, request_id="1")
+        relay(env).publish(JOBS[0].job_id, redeliver=False, refresh=False, request_id="1")
         subscribe("/new")
-        relay = wiring.relay(env | {"LOG_LEVEL": "ERROR"})
+        later = relay(env | {"LOG_LEVEL": "ERROR"})
         for job in JOBS[1:]:
-            relay.publish(job.job_id, redeliver=False, refresh=False, request_id="1")
+            later.publish(job.job_id, redeliver=False, refresh=False, request_id="1")
         for number, job in enumerate(JOBS):
-            catalogue = Catalogue(relay.store, lambda number=number: time.time() + number)
-            listed = json.loads(relay.stored(job.job_id, "manifest.json"))["artifacts"]
-            catalogue.add(job.job_id, relay.stored(job.job_id, "summary.json"), [each["name"] for each in listed])
+            catalogue = Catalogue(later.store, lambda number=number: time.time() + number)
+            listed = json.loads(later.stored(job.job_id, "manifest.json"))["artifacts"]
+            catalogue.add(job.job_id, later.stored(job.job_id, "summary.json"), [each["name"] for each in listed])
         with serving(build(env)) as url:
             yield Library(url, env, receiver)
 

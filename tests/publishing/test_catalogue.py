@@ -12,9 +12,9 @@ from shared.catalogue.filters import Filters
 from shared.catalogue.row import Row
 from shared.errors import AccessRefused
 from shared.jobs import ARTIFACTS
+from shared.relay import Relay
 from shared.settings import Settings
 from shared.smarttag import summarise
-from shared.wiring import Relay
 from tests.fakes.memory_store import MemoryStore, open_gate
 from tests.fakes.node import START, Clock, Node, reader, subscriber
 from tests.fakes.receivers import OK, Receivers

@@ -30,7 +30,7 @@ CHILD = """
 import json, os, sys
 from shared.publishing.turns import Turns
 from shared.settings import Settings
-from shared.wiring import Relay
+from shared.relay import Relay
 from tests.memory import peak
 what, *jobs = sys.argv[1:]
 event = [{"Type": "smarttag", "JobId": job, "State": "Success"} for job in jobs]

@@ -21,8 +21,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared import logs, wiring
+from shared import logs
 from shared.errors import JobNotFound
+from shared.relay import relay
 
 
 @pytest.fixture
@@ -191,7 +192,7 @@ def test_whoever_reads_the_file_of_two_hundred_subscribers_masks_every_secret(
         secrets = [f"env:SUBSCRIBER_KEY_{number}"]
         entries.append({"id": f"s{number}", "url": "https://a.example.com/", "secrets": secrets, "headers": headers})
     (tmp_path / "subscribers.json").write_text(json.dumps({"version": 1, "subscribers": entries}))
-    found = wiring.relay(env).subscribers()  # what every delivery reads first, without the deliveries
+    found = relay(env).subscribers()  # what every delivery reads first, without the deliveries
     logs.set_up("INFO", stream)  # the relay set it up for standard output
     assert len(found.good) == 200
     for number in range(200):

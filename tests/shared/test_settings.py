@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from shared import wiring
 from shared.errors import BadSettings
+from shared.relay import relay
 from shared.settings import ApiToken, EventFunction, HandOff, LinkKey, Location, Settings
 
 KEY = base64.b64encode(b"sixteen bytes..." * 2).decode()
@@ -199,7 +199,7 @@ def test_the_internal_address_of_another_region_is_doubted(endpoint: str, *, dou
 
 def test_an_instance_says_once_what_it_doubts(capsys: pytest.CaptureFixture[str]) -> None:
     env = {**OUTPUT, "FC_REGION": "cn-shenzhen", "OSS_ENDPOINT": "https://oss-cn-beijing-internal.aliyuncs.com"}
-    assert wiring.relay(env) is wiring.relay(env)
+    assert relay(env) is relay(env)
     (line,) = capsys.readouterr().out.splitlines()
     assert ('"settings.doubtful"' in line, '"WARNING"' in line, "deploy to cn-beijing" in line) == (True, True, True)
 
