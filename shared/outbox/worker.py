@@ -72,7 +72,7 @@ class Worker:
         threads = self.outbox.threads
         begun = filter(None, side_by_side(new, begin, threads=threads))
         work = [(_turn(task.partition), _Do(task, claimed)) for task, claimed in begun]
-        results = run.results(work)
+        results = _results(side_by_side(work, run.step, itemgetter(1), threads=threads))
         if failures:
             raise NotEnqueued(results, failures)
         return results
@@ -84,7 +84,8 @@ class Worker:
             How many tasks came to each ``State``.
         """
         run = _Run(self.outbox, self.handlers(), seconds, self.outbox.now())
-        counts = Counter(outcome.state.value for _, outcome in run.results(run.openings()))
+        done = side_by_side(run.openings(), run.step, itemgetter(1), threads=self.outbox.threads)
+        counts = Counter(outcome.state.value for _, outcome in _results(done))
         run.end()
         return dict(counts)
 
@@ -125,11 +126,6 @@ class _Run:
     @property
     def ends(self) -> float:
         return self.began + 1000 * self.seconds
-
-    def results(self, items: Iterable[_Item]) -> list[Result]:
-        """Work on all items, and on what follows from them."""
-        done = side_by_side(items, self.step, itemgetter(1), threads=self.outbox.threads)
-        return [result for result, _ in done if result is not None]
 
     def openings(self) -> list[_Item]:
         """Return where to begin; in an order of its own, so that sweeps at the same time take different work."""
@@ -271,6 +267,10 @@ class _Run:
         """Return the handler's lease, or less: no worker outlives its time limit."""
         left = max(0.0, (self.ends - self.outbox.now()) / 1000)
         return max(_SHORTEST_LEASE, min(self.handlers[task.kind].lease, left + _GRACE))
+
+
+def _results(done: Iterable[_Done]) -> list[Result]:
+    return [result for result, _ in done if result is not None]
 
 
 def _turn(partition: str) -> str:
