@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import importlib
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -73,6 +74,17 @@ def invoke(module: str, event: str, context: str) -> tuple[float, object]:
         code.initializer(given)
     answer = code.handler(event.encode(), given)
     return time.process_time(), answer
+
+
+def drive(module: str, context: str) -> tuple[float, object]:
+    """Be one warm instance: handle every event of standard input, a line each, and answer with a line."""
+    given = json.loads(context, object_hook=lambda fields: SimpleNamespace(**fields))
+    code = importlib.import_module(module)
+    for number, event in enumerate(sys.stdin):
+        given.request_id = f"bench-{os.getpid()}-{number}"
+        answer = code.handler(event.encode(), given)
+        print("answered", json.dumps(answer), flush=True)
+    return time.process_time(), None
 
 
 def _timed(work: Any, data: bytes) -> tuple[float, object]:  # noqa: ANN401 - callables of modules imported by name
