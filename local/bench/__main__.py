@@ -17,10 +17,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from local.bench import cold, decoding, fanout, largest, results
+from local.bench import cold, decoding, fanout, largest, results, scaling
 from local.bench.measuring import Line, single
 from local.bench.results import Run
-from local.bench.target import ROOT, NotMeasurable, Target, package, tree
+from local.bench.target import ROOT, NotMeasurable, Target, in_memory, package, tree
 from local.packaging.package import NAME
 
 
@@ -30,13 +30,14 @@ class Plan:
 
     decoding: int
     cold: int
+    scaling: int
     fanout: int
     scale: float
     receivers: int
 
 
-FULL = Plan(decoding=7, cold=15, fanout=7, scale=1.0, receivers=200)
-QUICK = Plan(decoding=1, cold=1, fanout=1, scale=0.01, receivers=8)
+FULL = Plan(decoding=7, cold=15, scaling=5, fanout=7, scale=1.0, receivers=200)
+QUICK = Plan(decoding=1, cold=1, scaling=1, fanout=1, scale=0.01, receivers=8)
 
 
 def main() -> int:
@@ -73,7 +74,7 @@ def _run(plan: Plan, build: Path | None, output: Path) -> Run:
             target = package(build / "package", output)
         except NotMeasurable as error:
             notes.append(f"The working tree was measured, not the package: {error}.")
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(dir=in_memory()) as folder:
         lines = tuple(_lines(plan, target, Path(folder)))
     return Run(
         *(
@@ -95,6 +96,8 @@ def _lines(plan: Plan, target: Target, folder: Path) -> Iterator[Line]:
     yield from largest.measure(target, folder / "largest", plan.scale)
     print("cold starts", file=sys.stderr)
     yield from cold.measure(target, folder / "oss", plan.cold)
+    print("what must not grow", file=sys.stderr)
+    yield from scaling.measure(target, folder / "scaling", plan.scaling, plan.scale)
     print("fan-out", file=sys.stderr)
     yield from fanout.measure(plan.receivers, plan.fanout)
     archive = target.code.with_name(f"{NAME}.zip")

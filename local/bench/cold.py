@@ -86,11 +86,12 @@ class Cloud:
         """Sweep after the last callback, when nothing is to be done."""
         return ours(self.target, "invoke", "functions.mns_callback", SWEEP, CONTEXT, environment=self.settings())
 
-    def get(self, path: str) -> Sample:
+    def get(self, path: str, query: Mapping[str, str] | None = None) -> Sample:
         """Ask the HTTP function for a page of what the last callback published."""
         event = {
             "version": "v1",
             "rawPath": path,
+            "queryParameters": dict(query or {}),
             "headers": {"Authorization": f"Bearer {TOKEN}", "Accept-Encoding": "gzip"},
             "requestContext": {"http": {"method": "GET", "path": path, "sourceIp": "127.0.0.1"}, "requestId": "bench"},
         }

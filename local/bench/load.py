@@ -17,8 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,13 +26,13 @@ import orjson
 from local import recorded
 from local.bench import inputs
 from local.bench.measuring import SCRIPT
-from local.bench.target import ROOT, NotMeasurable, Target, package, tree
+from local.bench.scaling import fill_catalogue
+from local.bench.target import ROOT, NotMeasurable, Target, in_memory, package, tree
 from local.cloud.accounts import ROLE
 from local.cloud.mps import MpsStandIn
 from local.cloud.oss import BUCKET, REGION, OssStandIn
 from local.cloud.receiver import Receiver
 from local.cloud.server import Request, Response
-from shared.catalogue.catalogue import Catalogue
 from shared.outbox.bucket_queue import BucketQueue
 from shared.outbox.task import FIRST, Task, TaskKind
 from shared.storage.directory import DirectoryStore
@@ -44,7 +43,6 @@ CONTEXT = {"request_id": "bench", "region": REGION, "credentials": asdict(ROLE),
 SWEEP = orjson.dumps({"triggerTime": "2026-01-01T00:00:00Z", "triggerName": "sweep", "payload": ""})
 USUAL = ("documented", "asr", "ocr", "cpv", "nlp", "image", "rich")
 _SEED = 5
-_MEMORY = Path("/dev/shm")  # noqa: S108 - the local OSS waits for the disk at each write, which OSS does not make us do
 
 
 @dataclass(frozen=True)
@@ -137,7 +135,7 @@ class Instances:
 def run(target: Target, scenario: Scenario, instances: int) -> Outcome:
     """Play a scenario; the instances are gone when it returns."""
     jobs = {f"{number:032x}": scenario.responses[number % len(scenario.responses)] for number in range(scenario.jobs)}
-    with TemporaryDirectory(dir=_MEMORY if _MEMORY.is_dir() else None) as name, ExitStack() as stack:
+    with TemporaryDirectory(dir=in_memory()) as name, ExitStack() as stack:
         oss, mps, receiver = CountingOss(Path(name)), MpsStandIn(jobs), Receiver(SECRET)
         for service in (oss, mps, receiver):
             stack.enter_context(service)
@@ -175,14 +173,12 @@ def _events(jobs: Mapping[str, bytes], times: int) -> list[bytes]:
 
 
 def _prepare(scenario: Scenario, store: DirectoryStore) -> None:
-    queue, never = BucketQueue(store), int(time.time() * 1000) + 80 * 3_600_000
+    queue, now = BucketQueue(store), int(time.time() * 1000)
     for number in range(scenario.waiting):
         job = f"waiting{number}"
-        queue.add(Task(TaskKind.DELIVERY, job, "succeeded", "elsewhere", FIRST, enqueued_at=0, due=never, attempt=2))
-    summary = orjson.dumps({"jobId": "", "status": "Success", "userData": "", "media": {"kind": "video"}})
-    for number in range(scenario.days * 1000):
-        at = time.time() - (1 + number // 1000) * 86_400 - number % 1000
-        Catalogue(store, partial(float, at)).add(f"past{number}", summary, [])
+        task = Task(TaskKind.DELIVERY, job, "succeeded", "elsewhere", FIRST, enqueued_at=now, due=now, attempt=2)
+        queue.add(replace(task, due=now + 80 * 3_600_000))
+    fill_catalogue(store, scenario.days, 1000)
 
 
 def _target(build: Path) -> Target:
