@@ -16,17 +16,19 @@ from local.bench.measuring import Line, Sample, Way, cpu, interleaved, ours, pea
 from local.bench.target import Target, can_import
 
 SIZES = {"video": ("VideoLabel", 20), "ocr": ("OCR", 50)}
+TYPED = (("msgspec", "typed"), ("pydantic", "validated"))  # what they need, and the peers
+NAMES = {"typed": "msgspec, typed", "validated": "json and pydantic"}
 TYPICAL = {"VideoLabel": 1, "OCR": 5}
 MAKERS = {"VideoLabel": inputs.video, "OCR": inputs.ocr}
 
 
 def measure(target: Target, folder: Path, rounds: int, scale: float) -> Iterator[Line]:
     """Yield the lines; the inputs are written to ``folder``, ``scale`` times as large as real ones."""
-    typed = can_import(target, "msgspec")
+    typed = [peer for module, peer in TYPED if can_import(target, module)]
     large = {}
     for key, (kind, megabytes) in SIZES.items():
         large[kind] = MAKERS[kind](megabytes * scale)
-        yield from _result(target, folder, (key, kind, large[kind]), rounds, typed=typed)
+        yield from _result(target, folder, (key, kind, large[kind]), rounds, typed)
     both = inputs.envelope(large)
     del large
     yield from _peak(target, _file(folder, "both", both), f"{len(both) / 1e6:.3g} MB", rounds)
@@ -36,7 +38,7 @@ def measure(target: Target, folder: Path, rounds: int, scale: float) -> Iterator
 
 
 def _result(
-    target: Target, folder: Path, result: tuple[str, str, bytes], rounds: int, *, typed: bool
+    target: Target, folder: Path, result: tuple[str, str, bytes], rounds: int, typed: list[str]
 ) -> Iterator[Line]:
     key, kind, data = result
     name = f"{len(data) / 1e6:.3g} MB {kind}"
@@ -46,8 +48,8 @@ def _result(
         "orjson.loads": partial(theirs, target, "loads", plain),
         "orjson.loads, collector off": partial(theirs, target, "loads_uncollected", plain),
     }
-    if typed:
-        ways["msgspec, typed"] = partial(theirs, target, "typed", plain, kind)
+    for peer in typed:
+        ways[NAMES[peer]] = partial(theirs, target, "typed", plain, kind, peer)
     samples = interleaved(ways, rounds)
     bare = samples.pop("orjson.loads")
     yield cpu(f"{key}-cpu", f"summarise of {name} / orjson.loads", samples.pop("summarise"), bare, str(target))

@@ -36,9 +36,9 @@ def loads_uncollected(path: str) -> tuple[float, object]:
     return loads(path)
 
 
-def typed(path: str, kind: str) -> tuple[float, object]:
-    """Decode a result's Data to declared types."""
-    return _timed(importlib.import_module("typed").decoder(kind), Path(path).read_bytes())
+def typed(path: str, kind: str, peer: str) -> tuple[float, object]:
+    """Decode a result's Data to the types that a peer declares."""
+    return _timed(importlib.import_module(peer).decoder(kind), Path(path).read_bytes())
 
 
 def loads_twice(path: str) -> tuple[float, object]:

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 # What the peers import; in the versions that this environment has.
 DISTRIBUTIONS = (
     *("alibabacloud-oss-v2", "aliyun-fc2", "aliyun-python-sdk-core", "crcmod-plus"),
-    *("msgspec", "orjson", "requests", "urllib3", "werkzeug"),
+    *("msgspec", "orjson", "pydantic", "requests", "urllib3", "werkzeug"),
 )
 
 
