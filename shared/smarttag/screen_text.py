@@ -11,7 +11,7 @@ from unicodedata import ucd_3_2_0
 
 from shared.patterns import regex
 from shared.smarttag import model
-from shared.smarttag.checked_values import NO_SCORE, Item, Json
+from shared.smarttag.checked_values import NO_SCORE, Item, Json, without_nul
 from shared.smarttag.ranges import MAX_MS, rounded
 
 _CLOSE_MS = 2000  # frames no further apart show one text all the time between them
@@ -36,8 +36,11 @@ class ScreenTextBuilder:
     _folded: dict[str, int] = field(default_factory=dict)
     _spelled: dict[str, int] = field(default_factory=dict)
 
-    def add(self, frames: list[Json]) -> bool:
-        """Take frames if all of them are as documented; return whether they were. This is the hot path of OCR."""
+    def add(self, frames: list[Json], *, noted: bool = False) -> bool:
+        """Take frames if all of them are as documented; return whether they were. This is the hot path of OCR.
+
+        A NUL in a text has to be noted; where that is ``noted``, such a text is taken too.
+        """
         try:
             times = [rounded(frame["timestamp"] * 1000) for frame in frames]
             found = [frame["info"] for frame in frames]
@@ -54,24 +57,26 @@ class ScreenTextBuilder:
         numbers: list[Any] = list(map(self._spelled.get, spelled))
         for index, number in enumerate(numbers) if None in numbers else ():
             if number is None:
-                numbers[index] = self._learned(spelled[index], boxes[index])
-        if None in numbers:
-            return False
+                numbers[index] = self._learned(spelled[index], boxes[index], noted=noted)
+                if numbers[index] is None:
+                    return False
         self.frames += len(frames)
         self.numbers.extend(numbers)
         self.times.extend(chain.from_iterable(map(repeat, times, map(len, found))))
         self.scores.extend(scores)
         return True
 
-    def _learned(self, text: str, box: Item) -> int | None:
+    def _learned(self, text: str, box: Item, *, noted: bool) -> int | None:
         """Return the number of a text in a spelling that is new, or None where there is something to note."""
         folded, kind = fold(text), box.get("textType", box.get("text_type"))
         kind = str(kind) if type(kind) is int else kind  # 0 (subtitle), 1 (rolling) or 2 (fixed), as text or number
-        if not folded or "\0" in text or not (kind is None or (type(kind) is str and "\0" not in kind)):
+        if not folded or ("\0" in text and not noted):
+            return None
+        if kind is not None and (type(kind) is not str or "\0" in kind):
             return None
         number = self._spelled[text] = self._folded.setdefault(folded, len(self.texts))
         if number == len(self.texts):
-            self.texts.append((text.strip(), kind or None))
+            self.texts.append((without_nul(text.strip()), kind or None))
         return number
 
     def ranges(self) -> Iterator[tuple[str, str | None, model.Range, float]]:

@@ -356,6 +356,23 @@ def test_only_web_addresses_become_links() -> None:
     assert [path for _, path in codes(summary)] == [".b", ".d"]
 
 
+def test_a_text_is_shown_as_first_spelled_though_a_frame_in_between_is_odd() -> None:
+    boxes = [{"content": text, "score": 0.5} for text in ("别", "字 幕", "字幕")]
+    frames = [{"timestamp": float(at), "info": [box]} for at, box in enumerate(boxes)]
+    frames[0]["info"][0]["textType"] = ["2"]
+    screen = summarise(answer(("OCR", {"details": frames}))).screenText
+    assert screen is not None
+    assert [(item.text, item.count, item.textType) for item in screen.items] == [("字 幕", 2, None), ("别", 1, None)]
+
+
+def test_a_text_with_a_nul_is_not_the_one_with_what_replaces_it() -> None:
+    odd = [{"content": text, "score": 1} for text in ("a\0", "a\ufffd", "a\0")]
+    summary = summarise(answer(("OCR", {"details": [{"timestamp": 0, "info": [box]} for box in odd]})))
+    assert summary.screenText is not None
+    assert [(item.text, item.count) for item in summary.screenText.items] == [("a\ufffd", 2), ("a\ufffd", 1)]
+    assert [code for code, _ in codes(summary)] == ["nul", "nul"]
+
+
 def test_screen_text_is_grouped_by_what_it_says() -> None:
     boxes = [(2.0, " 字 ", 0.5), (1.0, "字", 0.9), (4.0, "字", -1.0), (3.0, "别", 0.1)]
     details = [{"timestamp": t, "info": [{"content": c, "score": s, "textType": 2}]} for t, c, s in boxes]

@@ -18,7 +18,7 @@ def ocr(data: Item, path: str, builder: SummaryBuilder) -> bool:
         if not screen.add(rows):
             for index, row in enumerate(rows, first):
                 if not screen.add([row]):
-                    screen.add(_repaired(row, f"{path}.details[{index}]", checked))
+                    screen.add(_repaired(row, f"{path}.details[{index}]", checked), noted=True)
         del batch, rows  # before the next batch is decoded
     held = len(screen.numbers) > detections or (screen.frames > frames and checked.lost == lost)
     if held or (checked.lost == lost and data.get("success") is not False):  # else nobody knows what stood there
@@ -43,10 +43,12 @@ def _repaired(raw: Json, path: str, checked: CheckedValues) -> list[Item]:
 def _box(raw: Json, path: str, checked: CheckedValues) -> Item | None:
     box = checked.object(raw, path)
     score = checked.score(box.get("score"), f"{path}.score")
-    text = checked.text(box.get("content", box.get("text")), f"{path}.content")
+    written = box.get("content", box.get("text"))
+    text = checked.text(written, f"{path}.content")
     if not fold(text):
         checked.warn("no-text", path, "a box without text; dropped")
         return None
     kind = box.get("textType", box.get("text_type"))
     kind = str(kind) if type(kind) is int else checked.text(kind, f"{path}.textType")
+    text = written if isinstance(written, str) else text  # one with a NUL is another text than one with U+FFFD
     return {"content": text, "score": NO_SCORE if score is None else score, "textType": kind}
