@@ -54,6 +54,12 @@ INSTEAD = {
     ),
     "fc2/__init__.py": "",
     "requests.py": '"""fc2.auth imports this, and takes nothing of it."""\n',
+    # Templates are compiled by then: what jinja2 would read and compile them with is neither needed nor loaded.
+    "jinja2/bccache.py": "BytecodeCache = FileSystemBytecodeCache = MemcachedBytecodeCache = None\n",
+    "jinja2/compiler.py": "CodeGenerator = generate = None\n",
+    "jinja2/lexer.py": "Lexer = TokenStream = get_lexer = None\n",
+    "jinja2/parser.py": "Parser = None\n",
+    "urllib3/http2/__init__.py": "",  # for the version of h2, which is not here, it loads importlib.metadata
 }
 OURS = ("functions", "shared")
 
