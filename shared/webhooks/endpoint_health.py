@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import orjson
 
@@ -50,17 +49,21 @@ class EndpointHealth:
     _since: dict[str, str] = field(default_factory=dict)  # the first of these failures
     _missing: dict[str, float] = field(default_factory=dict)
     _others: Counter[str] = field(default_factory=Counter)  # of others that failed in a row, in this run
+    _known: set[str] | None = None
 
-    @cached_property
+    @property
     def _keys(self) -> set[str]:
-        found: set[str] = set()
-        with _advice():
-            found.update(self.store.list(HEALTH))
-        return found
+        """What the store holds, listed once; whoever asks holds the lock, for deliveries begin at the same time."""
+        if self._known is None:
+            self._known = set()
+            with _advice():
+                self._known.update(self.store.list(HEALTH))
+        return self._known
 
     def is_gone(self, subscriber: str, url: str) -> bool:
         """Say whether the subscriber answered 410 at this very URL."""
-        return gone_key(subscriber, url) in self._keys
+        with self._lock:
+            return gone_key(subscriber, url) in self._keys
 
     def allows(self, task: Task) -> bool:
         """Say whether an attempt may be made; with an open breaker True means: this is the window's one."""
@@ -98,7 +101,7 @@ class EndpointHealth:
         """Return since when an endpoint was spared or gone that this attempt shows to be up; empty if it was not."""
         subscriber = task.subscriber
         with self._lock:
-            if self.is_gone(subscriber, url) and record.kind is AttemptKind.DELIVERED:
+            if gone_key(subscriber, url) in self._keys and record.kind is AttemptKind.DELIVERED:
                 with _advice(), suppress(ObjectNotFound):
                     return str(orjson.loads(self.store.get(gone_key(subscriber, url)))["at"])
             if (record.kind is AttemptKind.DELIVERED or _is_up(record)) and self._count(subscriber) >= TRIPS_AT:
@@ -122,8 +125,8 @@ class EndpointHealth:
 
     def is_there(self, subscriber: str) -> None:
         """Take notice that a subscriber is in the file."""
-        if _missing_key(subscriber) in self._keys:
-            with self._lock:
+        with self._lock:
+            if _missing_key(subscriber) in self._keys:
                 self._drop(_missing_key(subscriber))
 
     def unused(self, task: Task) -> None:

@@ -6,7 +6,6 @@ import threading
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import orjson
@@ -59,6 +58,7 @@ class StoredEvent:
     def __init__(self, store: ObjectStore, job_id: str, name: str, *, older: bool) -> None:
         self.job_id, self.name, self._store = job_id, name, store
         self._older = older
+        self._content: dict[str, Any] | None = None
         self._summary_json = b""
         self._summary: dict[str, Any] | None = None
         self._bodies: dict[str, bytes] = {}  # large ones, by their keys
@@ -95,13 +95,19 @@ class StoredEvent:
         key = event_key(self.job_id, self.name, older=self._older)
         fresh = self._store.create(key, orjson.dumps(fixed, option=orjson.OPT_SORT_KEYS))
         if fresh:
-            self.content, self._summary_json = fixed, summary
+            self._content, self._summary_json = fixed, summary
         again = series.startswith("r") and self.content.get("round") != series
         return fresh, series if again else FIRST
 
-    @cached_property
+    @property
     def content(self) -> dict[str, Any]:
         """What was fixed: ``{at, round, body, summary?}``."""
+        with self._making:  # deliveries of one event begin at the same time
+            if self._content is None:
+                self._content = self._find_content()
+            return self._content
+
+    def _find_content(self) -> dict[str, Any]:
         key = event_key(self.job_id, self.name, older=self._older)
         try:
             return self._load(key)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import random
 import threading
 from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -146,6 +149,25 @@ def tripped(store: MemoryStore, clock: Clock) -> None:
     health = EndpointHealth(store, clock)
     for _ in range(TRIPS_AT):
         health.note(ATTEMPT, "https://a", Record(AttemptKind.FAILED))
+
+
+def test_deliveries_that_begin_together_look_for_the_troubled_once() -> None:
+    """Python 3.12 has no lock in cached_property any more."""
+    listed: list[str] = []
+    both = threading.Barrier(2)
+
+    class Slow(MemoryStore):
+        def list(self, prefix: str, start_after: str = "") -> Iterator[str]:
+            listed.append(prefix)
+            with suppress(threading.BrokenBarrierError):
+                both.wait(0.2)  # as long as another could come
+            return super().list(prefix, start_after)
+
+    clock = Clock()
+    health = EndpointHealth(Slow(clock), clock)
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(lambda name: health.is_gone(name, "https://a"), "ab")) == [False, False]
+    assert listed == ["subscribers/"]
 
 
 def test_a_failure_that_was_recorded_is_followed_up_at_once_and_not_after_the_lease() -> None:
