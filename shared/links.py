@@ -15,7 +15,6 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from shared.jobs import REPORT
@@ -43,8 +42,7 @@ class Link(NamedTuple):
     expires: int
 
 
-@dataclass(frozen=True)
-class Links:
+class Links(NamedTuple):
     """Makes and checks links.
 
     Attributes:
@@ -83,8 +81,7 @@ class Links:
         return match["job"] if any(signed) and 0 < left <= LONGEST + _SKEW else None
 
 
-@dataclass(frozen=True)
-class Sessions:
+class Sessions(NamedTuple):
     """Makes and checks sessions.
 
     A session is signed over the hash of its API token too: it ends when that is taken out of ``API_TOKENS``, and may do

@@ -9,7 +9,6 @@ import base64
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
@@ -21,8 +20,7 @@ _NAME = regex(r"[A-Za-z0-9._/-]{1,120}")
 _IN_XML = regex(r"<(Code|EC|Endpoint|RequestId)>\s*([^<\s]{1,120})\s*</")
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """What a call is about, as in "job 88c6", the same for machines, and the setting that named it."""
 
     text: str
@@ -30,8 +28,7 @@ class Subject:
     setting: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """Headers are looked up regardless of case; ``unread`` is the size, so far, of a body that is not all here."""
 
     status: int
@@ -62,8 +59,7 @@ NEW_TOKEN = (
 WRONG_CLOCK = (Unavailable, "this machine's clock is wrong; set it")
 
 
-@dataclass(frozen=True, slots=True)
-class Service:
+class Service(NamedTuple):
     """A service as errors tell of it; ``settings`` are what to check where it cannot be reached."""
 
     name: str

@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from shared.errors import RelayError, RetryableError
 
@@ -14,8 +13,7 @@ _LEAST = 0.2  # seconds an attempt must have to be worth making
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Pace:
+class Pace(NamedTuple):
     """How time passes: monotonic seconds, waiting, and a random factor in [0, 1)."""
 
     clock: Callable[[], float] = time.monotonic
@@ -23,8 +21,7 @@ class Pace:
     rng: Callable[[], float] = random.random
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """Seconds to connect, for one wait and for all attempts together; how many attempts; seconds of the first pause.
 
     A pause is twice the one before it, multiplied by a random factor below 1, and at least what the service asks for.

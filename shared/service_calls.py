@@ -6,9 +6,8 @@ import io
 import logging
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from shared import __version__, metrics
 from shared.errors import RelayError, RetryableError, TimedOut, Unavailable
@@ -24,8 +23,7 @@ _PIECE = 1 << 18  # bytes read between two looks at the clock
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One signed request; ``target`` is path and query, percent-encoded."""
 
     method: str

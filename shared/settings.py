@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from shared.errors import BadSettings
@@ -34,8 +35,7 @@ _MEDIA_URL = rf"(?:(?:https://|http://(?:{_LOOPBACK})[:/])(?:[!#-&(-;=?-\[\]_a-z
 _LOCATION = regex(r"oss://(?P<bucket>[a-z0-9][a-z0-9-]{1,61}[a-z0-9])(?P<key>/[^?#]*)?|file://(?P<file>/[^?#]*)")
 
 
-@dataclass(frozen=True)
-class ApiToken:
+class ApiToken(NamedTuple):
     """One caller of the HTTP API; only the hash of the token is known here."""
 
     name: str
@@ -51,8 +51,7 @@ class LinkKey:
     secret: bytes = field(repr=False)
 
 
-@dataclass(frozen=True)
-class Location:
+class Location(NamedTuple):
     """Where objects lie: an OSS bucket, or a local directory. ``path`` is the key prefix, key or file path."""
 
     scheme: str  # oss | file
@@ -72,8 +71,7 @@ class HandOff(str, Enum):
     OUTBOX = "outbox"
 
 
-@dataclass(frozen=True)
-class EventFunction:
+class EventFunction(NamedTuple):
     """The function of FC 2.0 that publishes asynchronously."""
 
     service: str
@@ -81,8 +79,7 @@ class EventFunction:
     function: str
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """Every setting, checked. Credentials are not among them: they rotate, and are read at each invocation."""
 
     mps_region: str

@@ -26,9 +26,8 @@ from __future__ import annotations
 import base64
 import string
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -43,8 +42,7 @@ _AROUND = "\ufeff\0" + string.whitespace
 _STRIPPED = ("messagebody", "message", "data", "requestpayload", "body")
 
 
-@dataclass(frozen=True, slots=True)
-class JobChanged:
+class JobChanged(NamedTuple):
     """MPS says a smart-tagging job changed state; ``state`` is the status it reports, and may be empty."""
 
     job_id: str
@@ -53,8 +51,7 @@ class JobChanged:
     traceparent: str = ""  # as it came, from an attribute of the message
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
+class Publish(NamedTuple):
     """Our own command. The same ``request_id`` names the same redelivery, however often the command arrives.
 
     ``refresh`` asks MPS again whether it has a better answer than what is stored.
@@ -71,24 +68,21 @@ class Publish:
         return orjson.dumps({**fields, "requestId": self.request_id} if self.request_id else fields)
 
 
-@dataclass(frozen=True, slots=True)
-class Sweep:
+class Sweep(NamedTuple):
     """The timer asks for a sweep of the outbox; both texts are the platform's."""
 
     trigger_time: str
     trigger_name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(NamedTuple):
     """A well-formed MPS message that is not about a smart-tagging job; acknowledged, nothing to do."""
 
     reason: str
     type: str
 
 
-@dataclass(frozen=True, slots=True)
-class Poison:
+class Poison(NamedTuple):
     """Nothing we understand. ``raw`` is the event, or the one element of its array, as it came."""
 
     raw: bytes
@@ -120,7 +114,7 @@ def _read(value: object, raw: bytes, left: int, trace: str) -> Iterator[Message]
         yield Poison(raw, error.message)
         return
     if isinstance(inner, JobChanged):
-        yield replace(inner, traceparent=trace)
+        yield inner._replace(traceparent=trace)
     elif isinstance(inner, Message):
         yield inner
     elif isinstance(value, list):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from shared.catalogue.search import Page
 
 
-@dataclass(frozen=True)
-class Catalogue:
+class Catalogue(NamedTuple):
     """Every published job as a row; ``clock`` counts seconds since 1970."""
 
     store: ObjectStore

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from shared.catalogue.positions import day_of, position_of, time_of
 from shared.patterns import regex
@@ -18,8 +18,7 @@ _PART = regex(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class OpenRow:
+class OpenRow(NamedTuple):
     """The object of one row; it is written once and never changed."""
 
     key: str
@@ -38,8 +37,7 @@ class OpenRow:
         return None if match is None else cls(key, match["position"], match["job_id"])
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """One file of rows; ``newest`` and ``oldest`` are the positions between which they lie."""
 
     key: str

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.errors import BadInput, ObjectNotFound, RelayError
 from shared.outbox.outbox import Outbox
@@ -20,8 +19,7 @@ _ALWAYS = ("kind", "reason", "deadAt")  # in every letter
 Told = Callable[[], object]  # called after each of many
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
+class Letter(NamedTuple):
     """A dead letter by its name: what it says, or why it cannot be read, or could not be replayed."""
 
     name: str
@@ -29,8 +27,7 @@ class Letter:
     error: RelayError | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """Which dead letters are meant; what is empty does not matter, all that is not must hold.
 
     ``reason`` is a part of it in any case; ``since`` and ``until`` (not itself) are times in ISO 8601 and UTC as
@@ -62,8 +59,7 @@ class Selection:
         )
 
 
-@dataclass(frozen=True)
-class DeadLetters:
+class DeadLetters(NamedTuple):
     """Shows and replays. The name of a dead letter is its key below ``dead/`` without the suffix.
 
     What is replayed is enqueued again, so a replay is as durable as a first delivery.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
     from shared.smarttag.model import Analysis
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """What a job left behind: its summary.json, the names of all, and the SHA-256 of the manifest."""
 
     summary: bytes

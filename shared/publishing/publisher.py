@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from shared import tracing
 from shared.errors import BadInput, RelayError, RetryableError
@@ -38,8 +38,7 @@ class Deferred(RetryableError):
         self.first = first
 
 
-@dataclass(frozen=True)
-class Publisher:
+class Publisher(NamedTuple):
     """What functions and command line ask for; ``clock`` counts seconds since 1970."""
 
     worker: Worker

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import orjson
 
@@ -16,8 +16,7 @@ from shared.storage import ObjectStore
 _KEY = "sweeps/last.json"
 
 
-@dataclass(frozen=True, slots=True)
-class LastSweep:
+class LastSweep(NamedTuple):
     """When it began (ISO 8601), and how many tasks came to each state."""
 
     at: str
@@ -29,7 +28,7 @@ def keep(store: ObjectStore, sweep: LastSweep) -> None:
     if not sweep.counts:
         return
     try:
-        store.put(_KEY, orjson.dumps({"version": SCHEMA_VERSION, **asdict(sweep)}))
+        store.put(_KEY, orjson.dumps({"version": SCHEMA_VERSION, **sweep._asdict()}))
     except RelayError as error:
         log_error("sweep.not_kept", error, level=logging.WARNING)
 

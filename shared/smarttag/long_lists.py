@@ -12,8 +12,7 @@ a JSON string and, unescaped, a JSON list proves the guess, because JSON is read
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -32,8 +31,7 @@ class NotAsGuessed(Exception):
     """The response has to be read as a whole."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(NamedTuple):
     """A list most of which is still JSON: between each two of ``cuts`` lies a batch, and ``rest`` comes after them."""
 
     response: bytes

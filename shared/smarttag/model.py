@@ -7,6 +7,7 @@ Every time is integer milliseconds from the start of the media; every field is e
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import methodcaller
 from typing import Any, Literal, NamedTuple
 
 import orjson
@@ -21,8 +22,7 @@ ReadState = Literal["ok", "empty", "failed", "invalid", "unknown"]
 Status = Literal["Success", "Fail", "Processing", "Submitted"]  # the values of shared.jobs.JobStatus, as in the JSON
 
 
-@dataclass(frozen=True, slots=True)
-class Media:
+class Media(NamedTuple):
     """What was analysed. The response carries no duration: it is inferred from ratios, or is the latest end seen."""
 
     kind: MediaKind
@@ -31,8 +31,7 @@ class Media:
     durationErrorMs: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class BestFrame:
+class BestFrame(NamedTuple):
     """The appearance with the highest score; ``position`` is the vendor's face box, passed through as it came."""
 
     timestampMs: int
@@ -90,8 +89,7 @@ class Concept(Seen):
     knowledge: dict[str, Any] | None
 
 
-@dataclass(frozen=True, slots=True)
-class Classification:
+class Classification(NamedTuple):
     """One guess at what kind of programme this is."""
 
     category1: str
@@ -99,16 +97,14 @@ class Classification:
     score: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class TextTag:
+class TextTag(NamedTuple):
     """One group of words found in speech and on screen."""
 
     name: str
     values: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Transcript:
+class Transcript(NamedTuple):
     """How much was said; the words themselves are in the captions. ``spokenMs`` is the union of the segments."""
 
     segments: int
@@ -129,8 +125,7 @@ class ScreenTextItem:
     textType: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ScreenText:
+class ScreenText(NamedTuple):
     """Text recognised in frames."""
 
     frames: int
@@ -139,8 +134,7 @@ class ScreenText:
     items: tuple[ScreenTextItem, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Chapter:
+class Chapter(NamedTuple):
     """One chapter found by NLP."""
 
     startMs: int
@@ -149,8 +143,7 @@ class Chapter:
     summary: str
 
 
-@dataclass(frozen=True, slots=True)
-class Nlp:
+class Nlp(NamedTuple):
     """What NLP made of the speech."""
 
     summary: str
@@ -164,8 +157,7 @@ class Nlp:
     translation: str = ""  # one sentence a line
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """Something the vendor keeps elsewhere, for half a year; ``type`` is that of the result it came in."""
 
     type: str
@@ -173,8 +165,7 @@ class Link:
     url: str
 
 
-@dataclass(frozen=True, slots=True)
-class Alert:
+class Alert(NamedTuple):
     """Something a reviewer should look at first."""
 
     kind: AlertKind
@@ -190,8 +181,7 @@ class TypeState:
     state: ReadState
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(NamedTuple):
     """One value that was skipped, repaired or doubted. ``path`` is a JSON path into the response."""
 
     code: str
@@ -226,12 +216,12 @@ class Summary:
 
     def to_json(self) -> bytes:
         """Return canonical JSON: sorted keys, no blanks, UTF-8; the same summary gives the same bytes for ever."""
-        # orjson writes dataclasses in the order of their fields and sorts only dicts.
-        return orjson.dumps(orjson.loads(orjson.dumps(self)), option=orjson.OPT_SORT_KEYS)
+        # orjson writes dataclasses in the order of their fields, asks about named tuples, and sorts only dicts.
+        unsorted = orjson.dumps(self, default=methodcaller("_asdict"))
+        return orjson.dumps(orjson.loads(unsorted), option=orjson.OPT_SORT_KEYS)
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """One stretch of speech."""
 
     fromMs: int
@@ -255,8 +245,7 @@ class Occurrence(NamedTuple):
     score: float
 
 
-@dataclass(frozen=True, slots=True)
-class Analysis:
+class Analysis(NamedTuple):
     """All that is read from one response: the summary, and the details that other artifacts need.
 
     ``segments`` is None when the job returned no ASR at all, and empty when it did and found none.
@@ -267,8 +256,7 @@ class Analysis:
     occurrences: tuple[Occurrence, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Artifact:
+class Artifact(NamedTuple):
     """One file a job leaves behind; ``shared.jobs.ARTIFACTS`` says of what type it is."""
 
     name: str

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from shared.errors import BadInput
 
 _LONGEST_KEY = 1023  # bytes, the limit of OSS
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectInfo:
+class ObjectInfo(NamedTuple):
     """What a store knows of one object.
 
     ``age`` is in seconds between the object's last write and now, both read from the *store's* clock, so that

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from shared.errors import ObjectNotFound, RelayError
 from shared.jobs import JobStatus
@@ -15,7 +16,6 @@ from shared.outbox.outcome import Outcome, State
 from shared.outbox.records import Record
 from shared.outbox.task import Task, TaskKind, redelivery_id
 from shared.webhooks import payload
-from shared.webhooks.history import last_event
 from shared.webhooks.stored_event import StoredEvents, event_key
 from shared.webhooks.subscriber_cache import SubscriberCache
 
@@ -23,8 +23,7 @@ LEASE = 120.0  # seconds that a delivery may take; eight times the deadline of a
 _LEASE_MS = int(LEASE * 1000)
 
 
-@dataclass(frozen=True, slots=True)
-class Announcement:
+class Announcement(NamedTuple):
     """What is to be done so that everybody hears of an event; ``fresh``: nobody had told of it before."""
 
     event: str
@@ -33,8 +32,7 @@ class Announcement:
     fresh: bool
 
 
-@dataclass(frozen=True)
-class Announcer:
+class Announcer(NamedTuple):
     """Turns events into deliveries; ``output_url`` is ``OUTPUT_URL``, and ``clock`` counts seconds since 1970.
 
     With ``links``, what is told of a final status carries one to the report.
@@ -94,6 +92,8 @@ class Announcer:
         Raises:
             ObjectNotFound: nothing was ever told of the job, or there is no such subscriber.
         """
+        from shared.webhooks.history import last_event
+
         name = last_event(self.events.store, job_id)
         if self.subscribers.find(subscriber_id) is None:
             shown = ascii(subscriber_id[:64])

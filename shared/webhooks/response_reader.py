@@ -8,8 +8,9 @@ Why it is ours: docs/decisions/0004-webhook-wire.md.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass, field
+from collections.abc import Generator, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 from shared.errors import Unavailable
 from shared.patterns import regex
@@ -24,12 +25,11 @@ _SWITCHING_PROTOCOLS = 101
 _WITHOUT_BODY = (204, 304)
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """A final response: status, the fields that are used (lower-case names; a value a line), the body's beginning."""
 
     status: int
-    fields: dict[str, list[str]] = field(default_factory=dict)
+    fields: Mapping[str, list[str]] = MappingProxyType({})
     body: bytes = b""
 
 

@@ -7,8 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import orjson
 
@@ -38,8 +37,7 @@ AttemptKind = Literal["delivered", "gone", "refused", "failed"]
 Call = Callable[[str, "str | None", str, bytes, float], bytes]  # ``Invoker.call``
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(NamedTuple):
     """What came of one attempt; no text in it repeats the path, the query, a header or a secret that was sent.
 
     ``kind``: ``delivered`` (2xx), ``gone`` (410), ``refused`` (must not be dialled; trying again changes nothing until

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -96,8 +96,7 @@ class Subscriber:
             ) from error
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(NamedTuple):
     """A subscriber that cannot be served until a person corrects it.
 
     ``id`` is its own where that is well-formed, else ``#`` and its position in the list, counted from 1.
@@ -108,8 +107,7 @@ class Broken:
     enabled: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Subscribers:
+class Subscribers(NamedTuple):
     """The whole file."""
 
     good: tuple[Subscriber, ...]

@@ -7,7 +7,6 @@ job COUNT times at once; prints the states.
 
 from __future__ import annotations
 
-import dataclasses
 import ipaddress
 import json
 import os
@@ -47,7 +46,7 @@ class Mortal:
             result = operation(*args, **more)
             self._step()
             if isinstance(result, ObjectInfo):
-                return dataclasses.replace(result, age=result.age + self._later)
+                return result._replace(age=result.age + self._later)
             return result
 
         return call

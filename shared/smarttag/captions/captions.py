@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import NamedTuple
 
 from shared.patterns import regex
 from shared.smarttag.captions.line_breaks import wrap
@@ -38,8 +39,7 @@ _ENTITY = regex("&(?=#?[0-9A-Za-z]+;)")
 _CLOCK_TIME = regex("[0-9]+:[0-9]+:[0-9]+(?=[.,][0-9])")
 
 
-@dataclass(frozen=True, slots=True)
-class _Cue:
+class _Cue(NamedTuple):
     start: int
     end: int
     lines: tuple[str, ...]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 from unicodedata import ucd_3_2_0 as ucd  # the same in every Python, and so is the page
 
 T = TypeVar("T")
@@ -16,8 +16,7 @@ _INVISIBLE = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf", "Cs", "Co"})  # not Cn: wh
 _YOUNG = frozenset("\u061c\u2066\u2067\u2068\u2069")  # but for these marks of direction
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """How many entries of each kind are shown, and how many characters of a name and of a text."""
 
     alerts: int = 300  # rows of people to be reviewed are shown even beyond the limits of their kind
@@ -34,7 +33,7 @@ class Limits:
 
     def divided(self, by: int) -> Limits:
         """Return limits that are ``by`` times as strict, for a page that came out too large."""
-        return Limits(*(max(1, getattr(self, name) // by) for name in self.__slots__))
+        return Limits(*(max(1, getattr(self, name) // by) for name in self._fields))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from shared.smarttag.model import Alert, Concept, Person, Seen, Summary
 from shared.smarttag.report import times
 from shared.smarttag.report.labels import ALERTS, CATEGORIES, Label
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One person, tag or concept; ``anchor`` counts as summary.json lists them: ``person-1`` is its first.
 
     ``share`` is that of the time on screen in the length of the video, or, where that is not known, the vendor's
@@ -32,8 +31,7 @@ class Entry:
         return bool(self.alerts) or (isinstance(self.seen, Person) and self.seen.sensitive)
 
 
-@dataclass(frozen=True, slots=True)
-class AlertLine:
+class AlertLine(NamedTuple):
     """One alert as the report tells it; ``anchor`` is that of its row, if that is shown."""
 
     label: Label

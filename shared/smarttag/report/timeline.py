@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.smarttag.model import Analysis, Concept, Person, Range, Seen, Segment, Tag
 from shared.smarttag.ranges import length, union
@@ -17,17 +16,15 @@ _SHORT = 40  # characters of a value where a label is usual
 _FACTS = 8  # of shots, and of what a concept's knowledge says
 
 
-@dataclass(frozen=True, slots=True)
-class Badge:
+class Badge(NamedTuple):
     """A word beside a name; ``alert`` where a reviewer has to look."""
 
     label: Label
     alert: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row. ``style`` names the look of its bar; ``facts`` are label and value; ``count`` is of united ranges."""
+class Row(NamedTuple):
+    """One row. ``style`` names the look of its bar; ``facts`` are label and value; ``times`` is of united ranges."""
 
     anchor: str
     name: str
@@ -37,7 +34,7 @@ class Row:
     path: str
     seenMs: int
     share: str
-    count: int
+    times: int
     score: float | None
     facts: tuple[tuple[Label, str], ...]
     ranges: Capped[str]
@@ -45,8 +42,7 @@ class Row:
     corners: str
 
 
-@dataclass(frozen=True, slots=True)
-class Band:
+class Band(NamedTuple):
     """Rows of one kind, under one heading."""
 
     label: Label
@@ -55,8 +51,7 @@ class Band:
     restAppearances: int
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """One chapter above the axis, in percent of its width."""
 
     left: float
@@ -65,8 +60,7 @@ class Block:
     when: str
 
 
-@dataclass(frozen=True, slots=True)
-class Timeline:
+class Timeline(NamedTuple):
     """The axis, the chapters above it, the speech, and everybody and everything that was seen."""
 
     axis: geometry.Axis
@@ -108,7 +102,7 @@ def _bands(found: Sequence[Entry], span_ms: int, limits: Limits) -> Iterable[Ban
     most[False] = fair(lengths[False], max(0, limits.ranges - sum(min(n, most[True]) for n in lengths[True])))
     for label, total, group in chosen:
         rows = tuple(_row(entry, span_ms, limits, most[entry.urgent]) for entry in group.items)
-        beyond = sum(entry.seen.times for entry in found if _label(entry) is label) - sum(r.count for r in rows)
+        beyond = sum(entry.seen.times for entry in found if _label(entry) is label) - sum(r.times for r in rows)
         yield Band(label, total, Capped(rows, group.rest), beyond)
 
 
@@ -142,7 +136,7 @@ def _speech(segments: Sequence[Segment], span_ms: int, most: int) -> Row | None:
         path=geometry.path(spoken, span_ms),
         seenMs=length(spoken),
         share="",
-        count=len(spoken),
+        times=len(spoken),
         score=None,
         facts=(),
         ranges=_ranges(spoken, most),
@@ -167,7 +161,7 @@ def _row(entry: Entry, span_ms: int, limits: Limits, most: int) -> Row:
         path=geometry.path(seen.appearances, span_ms),
         seenMs=seen.seenMs,
         share="" if entry.share is None or entry.share > 1 else f"{entry.share:.1%}",  # ratios of rows that overlap
-        count=seen.times,
+        times=seen.times,
         score=seen.bestScore,
         facts=tuple((label, visible(value, limits.text)) for label, value in _facts(seen, name, limits)),
         ranges=_ranges(seen.appearances, most),
