@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
 
 from shared.errors import BadInput
 from shared.patterns import regex
@@ -26,7 +26,8 @@ class JobStatus(str, Enum):
         return self in {JobStatus.SUCCESS, JobStatus.FAIL}
 
 
-class ArtifactPolicy(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ArtifactPolicy:
     """How one artifact is stored and served: ``inline`` in the browser or as a download; ``immutable`` for ever."""
 
     content_type: str

@@ -15,6 +15,7 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from shared.jobs import REPORT
@@ -42,7 +43,8 @@ class Link(NamedTuple):
     expires: int
 
 
-class Links(NamedTuple):
+@dataclass(frozen=True)
+class Links:
     """Makes and checks links.
 
     Attributes:
@@ -81,7 +83,8 @@ class Links(NamedTuple):
         return match["job"] if any(signed) and 0 < left <= LONGEST + _SKEW else None
 
 
-class Sessions(NamedTuple):
+@dataclass(frozen=True)
+class Sessions:
     """Makes and checks sessions.
 
     A session is signed over the hash of its API token too: it ends when that is taken out of ``API_TOKENS``, and may do

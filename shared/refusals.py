@@ -9,6 +9,7 @@ import base64
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
@@ -20,7 +21,8 @@ _NAME = regex(r"[A-Za-z0-9._/-]{1,120}")
 _IN_XML = regex(r"<(Code|EC|Endpoint|RequestId)>\s*([^<\s]{1,120})\s*</")
 
 
-class Subject(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Subject:
     """What a call is about, as in "job 88c6", the same for machines, and the setting that named it."""
 
     text: str
@@ -28,7 +30,8 @@ class Subject(NamedTuple):
     setting: str = ""
 
 
-class Answer(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Answer:
     """Headers are looked up regardless of case; ``unread`` is the size, so far, of a body that is not all here."""
 
     status: int
@@ -59,7 +62,8 @@ NEW_TOKEN = (
 WRONG_CLOCK = (Unavailable, "this machine's clock is wrong; set it")
 
 
-class Service(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Service:
     """A service as errors tell of it; ``settings`` are what to check where it cannot be reached."""
 
     name: str

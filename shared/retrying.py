@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 from shared.errors import RelayError, RetryableError
 
@@ -13,7 +14,8 @@ _LEAST = 0.2  # seconds an attempt must have to be worth making
 _T = TypeVar("_T")
 
 
-class Pace(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Pace:
     """How time passes: monotonic seconds, waiting, and a random factor in [0, 1)."""
 
     clock: Callable[[], float] = time.monotonic
@@ -21,7 +23,8 @@ class Pace(NamedTuple):
     rng: Callable[[], float] = random.random
 
 
-class Limits(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Limits:
     """Seconds to connect, for one wait and for all attempts together; how many attempts; seconds of the first pause.
 
     A pause is twice the one before it, multiplied by a random factor below 1, and at least what the service asks for.

@@ -6,8 +6,9 @@ import io
 import logging
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from shared import __version__, metrics
 from shared.errors import RelayError, RetryableError, TimedOut, Unavailable
@@ -23,7 +24,8 @@ _PIECE = 1 << 18  # bytes read between two looks at the clock
 _T = TypeVar("_T")
 
 
-class Request(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Request:
     """One signed request; ``target`` is path and query, percent-encoded."""
 
     method: str

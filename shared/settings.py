@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
 from urllib.parse import unquote
 
 from shared.errors import BadSettings
@@ -35,7 +34,8 @@ _MEDIA_URL = rf"(?:(?:https://|http://(?:{_LOOPBACK})[:/])(?:[!#-&(-;=?-\[\]_a-z
 _LOCATION = regex(r"oss://(?P<bucket>[a-z0-9][a-z0-9-]{1,61}[a-z0-9])(?P<key>/[^?#]*)?|file://(?P<file>/[^?#]*)")
 
 
-class ApiToken(NamedTuple):
+@dataclass(frozen=True)
+class ApiToken:
     """One caller of the HTTP API; only the hash of the token is known here."""
 
     name: str
@@ -51,7 +51,8 @@ class LinkKey:
     secret: bytes = field(repr=False)
 
 
-class Location(NamedTuple):
+@dataclass(frozen=True)
+class Location:
     """Where objects lie: an OSS bucket, or a local directory. ``path`` is the key prefix, key or file path."""
 
     scheme: str  # oss | file
@@ -71,7 +72,8 @@ class HandOff(str, Enum):
     OUTBOX = "outbox"
 
 
-class EventFunction(NamedTuple):
+@dataclass(frozen=True)
+class EventFunction:
     """The function of FC 2.0 that publishes asynchronously."""
 
     service: str
@@ -79,7 +81,8 @@ class EventFunction(NamedTuple):
     function: str
 
 
-class Settings(NamedTuple):
+@dataclass(frozen=True)
+class Settings:
     """Every setting, checked. Credentials are not among them: they rotate, and are read at each invocation."""
 
     mps_region: str

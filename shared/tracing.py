@@ -6,15 +6,15 @@ the way here wrote into it is not for the receivers of webhooks, who are other p
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from shared.logs import bind
-from shared.patterns import regex
 
-_TRACEPARENT = regex(
+_TRACEPARENT = re.compile(
     r"(?!ff)(?P<version>[0-9a-f]{2})-(?!0{32})(?P<trace_id>[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-(?P<flags>[0-9a-f]{2})"
     r"(?P<more>-.*)?"
 )

@@ -26,8 +26,9 @@ from __future__ import annotations
 import base64
 import string
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -42,7 +43,8 @@ _AROUND = "\ufeff\0" + string.whitespace
 _STRIPPED = ("messagebody", "message", "data", "requestpayload", "body")
 
 
-class JobChanged(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class JobChanged:
     """MPS says a smart-tagging job changed state; ``state`` is the status it reports, and may be empty."""
 
     job_id: str
@@ -51,7 +53,8 @@ class JobChanged(NamedTuple):
     traceparent: str = ""  # as it came, from an attribute of the message
 
 
-class Publish(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Publish:
     """Our own command. The same ``request_id`` names the same redelivery, however often the command arrives.
 
     ``refresh`` asks MPS again whether it has a better answer than what is stored.
@@ -68,21 +71,24 @@ class Publish(NamedTuple):
         return orjson.dumps({**fields, "requestId": self.request_id} if self.request_id else fields)
 
 
-class Sweep(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Sweep:
     """The timer asks for a sweep of the outbox; both texts are the platform's."""
 
     trigger_time: str
     trigger_name: str
 
 
-class Skipped(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Skipped:
     """A well-formed MPS message that is not about a smart-tagging job; acknowledged, nothing to do."""
 
     reason: str
     type: str
 
 
-class Poison(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Poison:
     """Nothing we understand. ``raw`` is the event, or the one element of its array, as it came."""
 
     raw: bytes
@@ -114,7 +120,7 @@ def _read(value: object, raw: bytes, left: int, trace: str) -> Iterator[Message]
         yield Poison(raw, error.message)
         return
     if isinstance(inner, JobChanged):
-        yield inner._replace(traceparent=trace)
+        yield replace(inner, traceparent=trace)
     elif isinstance(inner, Message):
         yield inner
     elif isinstance(value, list):

@@ -77,7 +77,7 @@ def send_test(subscriber_id: Id, as_json: AsJson = False) -> None:  # noqa: FBT0
     """Send a signed smarttag.test event now and show the answer; exit status 1 unless it was 2xx. Nothing is kept."""
     attempt = relay(os.environ).test_subscriber(subscriber_id)
     if as_json:
-        say_json(attempt._asdict())
+        say_json(asdict(attempt))
     else:
         answer = attempt.error or f"answered {attempt.status}"
         say(f"{subscriber_id}: {attempt.kind}, {answer}, {attempt.duration_ms} ms")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from shared.catalogue.search import Page
 
 
-class Catalogue(NamedTuple):
+@dataclass(frozen=True)
+class Catalogue:
     """Every published job as a row; ``clock`` counts seconds since 1970."""
 
     store: ObjectStore

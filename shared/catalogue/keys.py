@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from shared.catalogue.positions import day_of, position_of, time_of
 from shared.patterns import regex
@@ -18,7 +18,8 @@ _PART = regex(
 )
 
 
-class OpenRow(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class OpenRow:
     """The object of one row; it is written once and never changed."""
 
     key: str
@@ -37,7 +38,8 @@ class OpenRow(NamedTuple):
         return None if match is None else cls(key, match["position"], match["job_id"])
 
 
-class Part(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Part:
     """One file of rows; ``newest`` and ``oldest`` are the positions between which they lie."""
 
     key: str

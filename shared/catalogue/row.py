@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from operator import methodcaller
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -15,7 +15,8 @@ _LONGEST = 1000  # characters of one text
 _ROOM = 8000  # characters of ``texts`` in all
 
 
-class RowPerson(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RowPerson:
     """Who was seen, and for how long."""
 
     name: str
@@ -23,21 +24,24 @@ class RowPerson(NamedTuple):
     seenMs: int
 
 
-class RowTag(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RowTag:
     """What was seen."""
 
     group: str
     name: str
 
 
-class RowAlert(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RowAlert:
     """What a reviewer should look at first."""
 
     kind: str
     name: str
 
 
-class Row(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Row:
     """A row, in JSON with an ``_id`` before all else: of rows with one ``_id`` that with the highest revision counts.
 
     ``publishedAt`` is ISO 8601, UTC, and stays that of the first publication in later revisions. ``texts`` are what can
@@ -66,8 +70,7 @@ class Row(NamedTuple):
 
     def to_bytes(self) -> bytes:
         """Return one line of JSON without its end; the same row gives the same bytes."""
-        # orjson writes no named tuples of its own accord: it would have to choose between a list and an object.
-        return orjson.dumps({"_id": self.jobId, **self._asdict()}, default=methodcaller("_asdict"))
+        return orjson.dumps({"_id": self.jobId, **{name: getattr(self, name) for name in self.__slots__}})
 
     def to_json(self) -> dict[str, Any]:
         """Return the row as answers and files have it."""

@@ -21,7 +21,6 @@ from shared.http.represent import check_accept
 from shared.http.routes import ROUTES, Dependencies, RequestContext, Route
 from shared.logs import bind, log, log_error
 from shared.metrics import measured
-from shared.patterns import regex
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 MAX_BODY = 131072  # bytes; a notification of 64 kB in Base64 with its envelope, or 1,000 job IDs
 MAX_HEADERS = 8192  # bytes of names and values; what Function Compute itself lets through
 MAX_TARGET = 4096  # bytes of path and query; likewise
-_REQUEST_ID = regex(r"[A-Za-z0-9._:-]{1,128}")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 class _Part(BaseConverter):

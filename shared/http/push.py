@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
@@ -17,14 +18,13 @@ from typing import TYPE_CHECKING
 
 from shared.errors import Unavailable
 from shared.http.problems import SIGNATURE, Problem
-from shared.patterns import regex
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 TOLERANCE = 900  # seconds between the push's Date and our clock, either way
 # The two buckets of MNS: OSS gives a bucket's name to one owner in all regions. The names of the files change.
-_CERTIFICATE_URL = regex(
+_CERTIFICATE_URL = re.compile(
     r"https?://(?P<where>(?:mnstest\.oss-cn-hangzhou|mns-cert\.oss-cn-[a-z]{2,20}(?:-[a-z0-9]{1,20}){0,3})"
     r"\.aliyuncs\.com/[A-Za-z0-9_-]{1,100}\.pem(?:\.[A-Za-z0-9_-]{1,40}){0,3})"
 )

@@ -26,7 +26,6 @@ from shared.links import LONGEST, SHORTEST, Links, Sessions
 from shared.logs import log_error
 from shared.outbox.partitions import side_by_side
 from shared.outbox.records import iso
-from shared.patterns import regex
 from shared.publishing.reports import Word
 from shared.settings import ApiToken
 
@@ -34,7 +33,7 @@ POLL_SECONDS = 15
 MAX_JOBS = 1000
 JOBS_PER_PAGE, MOST_JOBS_PER_PAGE = 50, 200
 IMMUTABLE = "private, max-age=86400, immutable"
-SUBSCRIBER = regex(r"[A-Za-z0-9_-]{1,64}")
+SUBSCRIBER = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PATH_SAFE = "/:@!$&'()*+,;=-._~"
 _JSON = "application/json"
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import hmac
 import logging
+import re
 import secrets
 from collections.abc import Sequence
 
 from shared.http.problems import FORBIDDEN, UNAUTHORIZED, Problem
 from shared.logs import log
-from shared.patterns import regex
 from shared.settings import ApiToken
 
 _GRANTS = {"read": {"read"}, "write": {"read", "write"}, "push": {"push"}}
-_BEARER = regex(r"(?i:bearer) +([A-Za-z0-9._~+/-]{1,256}=*) *")
+_BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]{1,256}=*) *")
 _CHALLENGE = 'Bearer realm="smarttag-relay"'
 
 

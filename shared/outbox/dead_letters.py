@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from shared.errors import BadInput, ObjectNotFound, RelayError
 from shared.outbox.outbox import Outbox
@@ -19,7 +20,8 @@ _ALWAYS = ("kind", "reason", "deadAt")  # in every letter
 Told = Callable[[], object]  # called after each of many
 
 
-class Letter(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Letter:
     """A dead letter by its name: what it says, or why it cannot be read, or could not be replayed."""
 
     name: str
@@ -27,7 +29,8 @@ class Letter(NamedTuple):
     error: RelayError | None = None
 
 
-class Selection(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Selection:
     """Which dead letters are meant; what is empty does not matter, all that is not must hold.
 
     ``reason`` is a part of it in any case; ``since`` and ``until`` (not itself) are times in ISO 8601 and UTC as
@@ -59,7 +62,8 @@ class Selection(NamedTuple):
         )
 
 
-class DeadLetters(NamedTuple):
+@dataclass(frozen=True)
+class DeadLetters:
     """Shows and replays. The name of a dead letter is its key below ``dead/`` without the suffix.
 
     What is replayed is enqueued again, so a replay is as durable as a first delivery.

@@ -12,8 +12,8 @@ import sys
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 import orjson
 
@@ -64,7 +64,8 @@ class Handler(ABC):
         return ()
 
 
-class Claimed(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Claimed:
     """The right to make an attempt, since ``begun`` on this worker's clock."""
 
     task: Task
@@ -79,7 +80,8 @@ def _nothing_follows(_task: Task, _state: State, _record: Record) -> tuple[Task,
     return ()
 
 
-class Outbox(NamedTuple):
+@dataclass(frozen=True)
+class Outbox:
     """The protocol over a store, which holds claims and receipts, and a queue, which says what is due.
 
     ``given_up`` returns what follows from the end of a task that leaves a dead letter. It is called before the end is
@@ -140,7 +142,7 @@ class Outbox(NamedTuple):
         """
         begun = self.clock()
         claim = Claim(uuid.uuid4().hex, lease, int(begun * 1000), task.older_key)
-        if not self.store.create(task.claim_key, orjson.dumps(claim._asdict())):
+        if not self.store.create(task.claim_key, orjson.dumps(claim)):
             return self._recover_claim(task)
         # Nobody can have ended a task before its first attempt was claimed, so the usual case reads nothing.
         if task.attempt > 1 and (receipt := self.read_receipt(task)) is not None:
@@ -198,7 +200,7 @@ class Outbox(NamedTuple):
             f"{lost} workers ended before they could say what came of it, most likely for want of memory: give the "
             "function more of it, or lower MAX_RESULT_BYTES; then replay this letter"
         )
-        return Outcome(State.DEAD, _LOST._replace(error=error))
+        return Outcome(State.DEAD, replace(_LOST, error=error))
 
     def _earlier(self, task: Task) -> Iterator[Record]:
         """Yield the results of the attempts before this one."""
@@ -209,25 +211,25 @@ class Outbox(NamedTuple):
         return None if found is None else Record.from_json(found)
 
     def _record_outcome(self, task: Task, outcome: Outcome, tried: int) -> Outcome:
-        record = outcome.record._replace(attempt=task.attempt, at=iso(tried))
+        record = replace(outcome.record, attempt=task.attempt, at=iso(tried))
         state = outcome.state
         if state is State.RETRY:
             due = next_due(task, tried, outcome.retry_after, self.rng)
             if due is not None:
                 record = self._counted(task, record, outcome.error)
                 log("outbox.retry", level=logging.WARNING, **_about(task), reason=record.error, next=iso(due))
-                result = record._replace(next=due)
+                result = replace(record, next=due)
                 created = self.create_json(task.result_key, result.to_json())
                 result = result if created else self._read_result(task) or result
                 self.reschedule(task, result)
-                return outcome._replace(record=result)
+                return replace(outcome, record=result)
             state = State.DEAD
         if state in {State.DEAD, State.GONE}:
             self._write_dead_letter(task, record, state)
             self.enqueue_all(self.given_up(task, state, record))
-        record = record._replace(state=state.value)
+        record = replace(record, state=state.value)
         self.create_json(task.receipt_key, record.to_json())
-        return outcome._replace(state=state, record=record)
+        return replace(outcome, state=state, record=record)
 
     def _counted(self, task: Task, record: Record, error: RelayError | None) -> Record:
         """Count refusals in a row in the record; from the third on they are no passing trouble."""
@@ -237,7 +239,7 @@ class Outbox(NamedTuple):
         refusals = 1 + (before.detail.get("refusals", 0) if before else 0)
         if refusals >= _ALARMING:
             log("access.refused", level=logging.ERROR, **_about(task), refusals=refusals, reason=error.message)
-        return record._replace(detail={**record.detail, "refusals": refusals})
+        return replace(record, detail={**record.detail, "refusals": refusals})
 
     def reschedule(self, task: Task, result: Record) -> None:
         """Enqueue the attempt after the one that failed with ``result``."""

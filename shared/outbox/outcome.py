@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
 
 from shared.errors import RelayError
 from shared.outbox.records import AttemptKind, Record
@@ -30,11 +30,12 @@ class State(str, Enum):
     FAILED = "failed"  # by a surprise, which the log has; its claim runs out like a dead worker's
 
 
-class Outcome(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Outcome:
     """What a handler or the outbox says came of a task; ``next_tasks`` follow from its end."""
 
     state: State
-    record: Record = Record()
+    record: Record = field(default_factory=Record)
     next_tasks: tuple[Task, ...] = ()
     retry_after: float | None = None  # seconds
     error: RelayError | None = None  # what the handler failed with; nothing keeps it

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from enum import Enum
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 from shared.errors import PermanentError
 
@@ -28,7 +28,8 @@ class AttemptKind(str, Enum):
     LOST = "lost"  # its worker ended before it could say
 
 
-class Claim(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Claim:
     """Who makes an attempt since ``at`` (ms), and for how many seconds nobody else does; ``task`` is its key."""
 
     nonce: str
@@ -44,7 +45,8 @@ class Claim(NamedTuple):
         return cls(**found)
 
 
-class Record(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Record:
     """What came of one attempt: the result of one that failed, the receipt of one that ended the task.
 
     ``detail`` holds what a kind of task adds to its receipt, such as the ``subscribers`` of a fan-out.
@@ -59,7 +61,7 @@ class Record(NamedTuple):
     at: str | None = None
     next: int | None = None  # of a result: when it is tried again, in milliseconds since 1970
     state: str | None = None  # of a receipt: the end
-    detail: Mapping[str, Any] = MappingProxyType({})
+    detail: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Record:
@@ -82,7 +84,7 @@ class Record(NamedTuple):
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
-_FIELDS = tuple(name for name in Record._fields if name != "detail")
+_FIELDS = tuple(each.name for each in fields(Record) if each.name != "detail")
 
 
 def check_version(found: Mapping[str, Any]) -> None:

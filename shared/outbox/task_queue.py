@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from shared.outbox.task import Task
 
 
-class Batch(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Batch:
     """Some tasks of a partition that are due, and where those after them begin; empty if there are no more."""
 
     tasks: tuple[Task, ...]

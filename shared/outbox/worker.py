@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter, itemgetter
-from typing import NamedTuple
 from uuid import uuid4
 
 from shared import tracing
@@ -40,7 +39,8 @@ class NotEnqueued(RetryableError):
         self.failures = failures
 
 
-class Worker(NamedTuple):
+@dataclass(frozen=True)
+class Worker:
     """Works the outbox through the handlers of a table; safe to share between threads."""
 
     outbox: Outbox
@@ -90,14 +90,16 @@ class Worker(NamedTuple):
         return dict(counts)
 
 
-class _Do(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Do:
     """A task to be done: claimed before, or what came of that, or not yet."""
 
     task: Task
     begun: Claimed | Outcome | None = None
 
 
-class _Open(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Open:
     """Partitions of one turn to look into, one after the other, and from where in each."""
 
     turn: str
@@ -256,7 +258,7 @@ class _Run:
         """Start again what had ended in a way that a later request need not put up with."""
         tasks = handler.restart(task, outcome.record) if outcome.state is State.ALREADY_ENDED else ()
         self.outbox.enqueue_all(tasks)
-        return outcome._replace(next_tasks=tasks)
+        return replace(outcome, next_tasks=tasks)
 
     def _in_time(self, handler: Handler) -> bool:
         return self.outbox.now() + 1000 * min(handler.needs, self.seconds / 2) <= self.ends

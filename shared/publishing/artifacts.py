@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from shared.smarttag.model import Analysis
 
 
-class Stored(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Stored:
     """What a job left behind: its summary.json, the names of all, and the SHA-256 of the manifest."""
 
     summary: bytes

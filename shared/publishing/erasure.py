@@ -84,7 +84,7 @@ class EraseHandler(Handler):
         now, detail = iso(self.outbox.now()), {"publishedAt": times}
         receipt = Record(state=State.ERASED.value, at=now, error="the job was erased", detail=detail)
         for publication in _publications(task.job_id):
-            self.outbox.create_json(publication.claim_key, Claim("", 0.0, 0)._asdict())
+            self.outbox.create_json(publication.claim_key, orjson.loads(orjson.dumps(Claim("", 0.0, 0))))
             self.outbox.store.put(publication.receipt_key, orjson.dumps(receipt.to_json()))
 
     def _tasks(self, job_ids: set[str]) -> Iterator[Task]:

@@ -158,7 +158,7 @@ class PublishHandler(Handler):
         revision = task.series if better is not None or (rebuilt and later) else ""
         mending = self._enter(task, stored, anew=fresh or bool(revision))
         outcome = self.announce(task, status, stored.summary, detail, revision, stored.manifest)
-        return outcome._replace(next_tasks=(*outcome.next_tasks, *mending))
+        return replace(outcome, next_tasks=(*outcome.next_tasks, *mending))
 
     def announce(
         self,

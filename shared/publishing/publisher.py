@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 from shared import tracing
 from shared.errors import BadInput, RelayError, RetryableError
@@ -38,7 +38,8 @@ class Deferred(RetryableError):
         self.first = first
 
 
-class Publisher(NamedTuple):
+@dataclass(frozen=True)
+class Publisher:
     """What functions and command line ask for; ``clock`` counts seconds since 1970."""
 
     worker: Worker

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import asdict, dataclass
 
 import orjson
 
@@ -16,7 +16,8 @@ from shared.storage import ObjectStore
 _KEY = "sweeps/last.json"
 
 
-class LastSweep(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class LastSweep:
     """When it began (ISO 8601), and how many tasks came to each state."""
 
     at: str
@@ -28,7 +29,7 @@ def keep(store: ObjectStore, sweep: LastSweep) -> None:
     if not sweep.counts:
         return
     try:
-        store.put(_KEY, orjson.dumps({"version": SCHEMA_VERSION, **sweep._asdict()}))
+        store.put(_KEY, orjson.dumps({"version": SCHEMA_VERSION, **asdict(sweep)}))
     except RelayError as error:
         log_error("sweep.not_kept", error, level=logging.WARNING)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from shared.smarttag.checked_values import CheckedValues
 from shared.smarttag.model import Media, MediaKind
@@ -14,12 +14,13 @@ _SLACK_MS = 10  # what a range may be off where its times were rounded to two de
 _FRAMES_MS = 100  # how far the last range may reach beyond the end
 
 
-class Share(NamedTuple):
-    """One row that says both which share of the media it fills and when: ``total`` ms in so many ranges."""
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One row that says both which share of the media it fills and when: ``total`` ms in ``count`` ranges."""
 
     ratio: float
     total: float
-    ranges: int
+    count: int
 
 
 def infer(kind: MediaKind, shares: list[Share], seen_until: int, latest: int | None, checked: CheckedValues) -> Media:
@@ -47,6 +48,6 @@ def infer(kind: MediaKind, shares: list[Share], seen_until: int, latest: int | N
 
 def _bounds(shares: list[Share], seen_until: int, slack: int) -> tuple[float, float]:
     """Return the least and the greatest duration that all rows allow; a greatest over MAX_MS bounds nothing."""
-    low = max([seen_until - _FRAMES_MS, *((s.total - slack * s.ranges) / (s.ratio + _HALF) for s in shares)])
-    high = min([(s.total + slack * s.ranges) / (s.ratio - _HALF) for s in shares if s.ratio > _HALF], default=math.inf)
+    low = max([seen_until - _FRAMES_MS, *((s.total - slack * s.count) / (s.ratio + _HALF) for s in shares)])
+    high = min([(s.total + slack * s.count) / (s.ratio - _HALF) for s in shares if s.ratio > _HALF], default=math.inf)
     return low, high

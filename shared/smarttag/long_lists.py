@@ -12,7 +12,8 @@ a JSON string and, unescaped, a JSON list proves the guess, because JSON is read
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -31,7 +32,8 @@ class NotAsGuessed(Exception):
     """The response has to be read as a whole."""
 
 
-class Rows(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Rows:
     """A list most of which is still JSON: between each two of ``cuts`` lies a batch, and ``rest`` comes after them."""
 
     response: bytes

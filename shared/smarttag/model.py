@@ -7,7 +7,6 @@ Every time is integer milliseconds from the start of the media; every field is e
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from operator import methodcaller
 from typing import Any, Literal, NamedTuple
 
 import orjson
@@ -22,7 +21,8 @@ ReadState = Literal["ok", "empty", "failed", "invalid", "unknown"]
 Status = Literal["Success", "Fail", "Processing", "Submitted"]  # the values of shared.jobs.JobStatus, as in the JSON
 
 
-class Media(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Media:
     """What was analysed. The response carries no duration: it is inferred from ratios, or is the latest end seen."""
 
     kind: MediaKind
@@ -31,7 +31,8 @@ class Media(NamedTuple):
     durationErrorMs: int | None
 
 
-class BestFrame(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class BestFrame:
     """The appearance with the highest score; ``position`` is the vendor's face box, passed through as it came."""
 
     timestampMs: int
@@ -89,7 +90,8 @@ class Concept(Seen):
     knowledge: dict[str, Any] | None
 
 
-class Classification(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Classification:
     """One guess at what kind of programme this is."""
 
     category1: str
@@ -97,14 +99,16 @@ class Classification(NamedTuple):
     score: float | None
 
 
-class TextTag(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class TextTag:
     """One group of words found in speech and on screen."""
 
     name: str
     values: tuple[str, ...]
 
 
-class Transcript(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Transcript:
     """How much was said; the words themselves are in the captions. ``spokenMs`` is the union of the segments."""
 
     segments: int
@@ -125,7 +129,8 @@ class ScreenTextItem:
     textType: str | None
 
 
-class ScreenText(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ScreenText:
     """Text recognised in frames."""
 
     frames: int
@@ -134,7 +139,8 @@ class ScreenText(NamedTuple):
     items: tuple[ScreenTextItem, ...]
 
 
-class Chapter(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Chapter:
     """One chapter found by NLP."""
 
     startMs: int
@@ -143,7 +149,8 @@ class Chapter(NamedTuple):
     summary: str
 
 
-class Nlp(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Nlp:
     """What NLP made of the speech."""
 
     summary: str
@@ -157,7 +164,8 @@ class Nlp(NamedTuple):
     translation: str = ""  # one sentence a line
 
 
-class Link(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Link:
     """Something the vendor keeps elsewhere, for half a year; ``type`` is that of the result it came in."""
 
     type: str
@@ -165,7 +173,8 @@ class Link(NamedTuple):
     url: str
 
 
-class Alert(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Alert:
     """Something a reviewer should look at first."""
 
     kind: AlertKind
@@ -181,7 +190,8 @@ class TypeState:
     state: ReadState
 
 
-class Notice(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Notice:
     """One value that was skipped, repaired or doubted. ``path`` is a JSON path into the response."""
 
     code: str
@@ -216,12 +226,12 @@ class Summary:
 
     def to_json(self) -> bytes:
         """Return canonical JSON: sorted keys, no blanks, UTF-8; the same summary gives the same bytes for ever."""
-        # orjson writes dataclasses in the order of their fields, asks about named tuples, and sorts only dicts.
-        unsorted = orjson.dumps(self, default=methodcaller("_asdict"))
-        return orjson.dumps(orjson.loads(unsorted), option=orjson.OPT_SORT_KEYS)
+        # orjson writes dataclasses in the order of their fields and sorts only dicts.
+        return orjson.dumps(orjson.loads(orjson.dumps(self)), option=orjson.OPT_SORT_KEYS)
 
 
-class Segment(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Segment:
     """One stretch of speech."""
 
     fromMs: int
@@ -245,7 +255,8 @@ class Occurrence(NamedTuple):
     score: float
 
 
-class Analysis(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Analysis:
     """All that is read from one response: the summary, and the details that other artifacts need.
 
     ``segments`` is None when the job returned no ASR at all, and empty when it did and found none.
@@ -256,7 +267,8 @@ class Analysis(NamedTuple):
     occurrences: tuple[Occurrence, ...]
 
 
-class Artifact(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Artifact:
     """One file a job leaves behind; ``shared.jobs.ARTIFACTS`` says of what type it is."""
 
     name: str

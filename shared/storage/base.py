@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from shared.errors import BadInput
 
 _LONGEST_KEY = 1023  # bytes, the limit of OSS
 
 
-class ObjectInfo(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
     """What a store knows of one object.
 
     ``age`` is in seconds between the object's last write and now, both read from the *store's* clock, so that

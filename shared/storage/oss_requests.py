@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from functools import reduce
 from hashlib import sha256
-from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from shared.credentials import Credentials
 from shared.service_calls import Request
 
 
-class Bucket(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Bucket:
     """A bucket, the region its requests are signed for, and the URL of OSS or of the bucket's own domain."""
 
     name: str

@@ -13,8 +13,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Any, NamedTuple
+from typing import Any
 
 from shared.errors import TargetRefused, TimedOut, Unavailable
 from shared.patterns import regex
@@ -55,7 +56,8 @@ _NEVER = tuple(map(ip_network, ("100.100.100.200/32", "169.254.169.254/32", "fd0
 _EMBEDDING = tuple(map(ip_network, ("::/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")))
 
 
-class Target(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Target:
     """One URL taken apart: ``host`` is lower-case ASCII without brackets or final dot, ``path`` includes the query."""
 
     scheme: str

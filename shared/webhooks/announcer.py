@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from shared.errors import ObjectNotFound, RelayError
 from shared.jobs import JobStatus
@@ -16,6 +15,7 @@ from shared.outbox.outcome import Outcome, State
 from shared.outbox.records import Record
 from shared.outbox.task import Task, TaskKind, redelivery_id
 from shared.webhooks import payload
+from shared.webhooks.history import last_event
 from shared.webhooks.stored_event import StoredEvents, event_key
 from shared.webhooks.subscriber_cache import SubscriberCache
 
@@ -23,7 +23,8 @@ LEASE = 120.0  # seconds that a delivery may take; eight times the deadline of a
 _LEASE_MS = int(LEASE * 1000)
 
 
-class Announcement(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Announcement:
     """What is to be done so that everybody hears of an event; ``fresh``: nobody had told of it before."""
 
     event: str
@@ -32,7 +33,8 @@ class Announcement(NamedTuple):
     fresh: bool
 
 
-class Announcer(NamedTuple):
+@dataclass(frozen=True)
+class Announcer:
     """Turns events into deliveries; ``output_url`` is ``OUTPUT_URL``, and ``clock`` counts seconds since 1970.
 
     With ``links``, what is told of a final status carries one to the report.
@@ -92,8 +94,6 @@ class Announcer(NamedTuple):
         Raises:
             ObjectNotFound: nothing was ever told of the job, or there is no such subscriber.
         """
-        from shared.webhooks.history import last_event
-
         name = last_event(self.events.store, job_id)
         if self.subscribers.find(subscriber_id) is None:
             shown = ascii(subscriber_id[:64])

@@ -11,8 +11,8 @@ import binascii
 import re
 from array import array
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import groupby
-from typing import NamedTuple
 
 from shared.patterns import regex
 
@@ -33,7 +33,8 @@ _BASIC = regex(r"basic +(?P<credentials>[A-Za-z0-9+/_-]+=*)", re.IGNORECASE)
 _LOWER = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 
 
-class _Level(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Level:
     """A text with some escapes undone, and where each of its characters starts and ends in the text as it came."""
 
     text: str

@@ -8,9 +8,8 @@ Why it is ours: docs/decisions/0004-webhook-wire.md.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from types import MappingProxyType
-from typing import NamedTuple
+from collections.abc import Generator
+from dataclasses import dataclass, field
 
 from shared.errors import Unavailable
 from shared.patterns import regex
@@ -25,11 +24,12 @@ _SWITCHING_PROTOCOLS = 101
 _WITHOUT_BODY = (204, 304)
 
 
-class Response(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Response:
     """A final response: status, the fields that are used (lower-case names; a value a line), the body's beginning."""
 
     status: int
-    fields: Mapping[str, list[str]] = MappingProxyType({})
+    fields: dict[str, list[str]] = field(default_factory=dict)
     body: bytes = b""
 
 

@@ -7,7 +7,8 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 import orjson
 
@@ -37,7 +38,8 @@ AttemptKind = Literal["delivered", "gone", "refused", "failed"]
 Call = Callable[[str, "str | None", str, bytes, float], bytes]  # ``Invoker.call``
 
 
-class Attempt(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Attempt:
     """What came of one attempt; no text in it repeats the path, the query, a header or a secret that was sent.
 
     ``kind``: ``delivered`` (2xx), ``gone`` (410), ``refused`` (must not be dialled; trying again changes nothing until

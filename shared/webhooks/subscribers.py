@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -96,7 +96,8 @@ class Subscriber:
             ) from error
 
 
-class Broken(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Broken:
     """A subscriber that cannot be served until a person corrects it.
 
     ``id`` is its own where that is well-formed, else ``#`` and its position in the list, counted from 1.
@@ -107,7 +108,8 @@ class Broken(NamedTuple):
     enabled: bool = True
 
 
-class Subscribers(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Subscribers:
     """The whole file."""
 
     good: tuple[Subscriber, ...]

@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -201,7 +201,7 @@ def published() -> FakeService:
 
 def row(number: int) -> Row:
     made = make_row(orjson.loads(RICH), NOW * 1000 - number * 3_600_000, 0, ("report.html",))
-    return made._replace(jobId=f"job-{number}", title=f"第 {number} 集")
+    return replace(made, jobId=f"job-{number}", title=f"第 {number} 集")
 
 
 def summary_of(job_id: str, status: str) -> Summary:

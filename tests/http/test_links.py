@@ -9,6 +9,7 @@ import io
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def signed(text: str, key: bytes = LINKS.keys[0].secret) -> str:
 
 
 def made(seconds: int, job_id: str = DONE, key: LinkKey = LINKS.keys[0]) -> str:
-    return LINKS._replace(keys=(key,)).make(job_id, seconds).url.split("/")[-2]
+    return replace(LINKS, keys=(key,)).make(job_id, seconds).url.split("/")[-2]
 
 
 FORGED = {

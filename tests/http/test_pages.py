@@ -84,7 +84,7 @@ def test_what_is_no_token_for_people_is_told_so(token: str) -> None:
 @pytest.mark.parametrize("path", SESSION_PAGES)
 def test_without_a_session_there_is_no_page(path: str) -> None:
     client = Client(make_app(published()))
-    for cookie in (None, "x", SESSIONS.make(TOKENS[0]._replace(sha256="0" * 64)), READ):
+    for cookie in (None, "x", SESSIONS.make(replace(TOKENS[0], sha256="0" * 64)), READ):
         if cookie:
             client.set_cookie(COOKIE, cookie, domain="localhost", secure=True)
         answer = client.get(path, headers={"Authorization": f"Bearer {READ}"})
@@ -122,9 +122,9 @@ def test_signing_out_forgets_the_session() -> None:
 
 def test_a_session_ends_when_its_token_is_withdrawn_and_may_what_it_may_now() -> None:
     cookie = session_of(Client(make_app(FakeService())).post("/", data={"token": WRITE}, headers=HOME))
-    lesser = (TOKENS[1]._replace(scope="read"),)
+    lesser = (replace(TOKENS[1], scope="read"),)
     for tokens, page, act in ((TOKENS, 200, 303), (lesser, 200, 403), (TOKENS[:1], 303, 303)):
-        app = make_app(hostile_service(), tokens=tokens, sessions=SESSIONS._replace(tokens=tokens))
+        app = make_app(hostile_service(), tokens=tokens, sessions=replace(SESSIONS, tokens=tokens))
         client = Client(app)
         client.set_cookie(COOKIE, cookie, domain="localhost", secure=True)
         assert client.get("/library/operations").status_code == page

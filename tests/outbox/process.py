@@ -7,6 +7,7 @@ job COUNT times at once; prints the states.
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 import json
 import os
@@ -46,7 +47,7 @@ class Mortal:
             result = operation(*args, **more)
             self._step()
             if isinstance(result, ObjectInfo):
-                return result._replace(age=result.age + self._later)
+                return dataclasses.replace(result, age=result.age + self._later)
             return result
 
         return call

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -26,19 +27,19 @@ def token_of(url: str) -> str:
 
 
 def later(links: Links, seconds: float) -> Links:
-    return links._replace(clock=lambda: NOW + seconds)
+    return replace(links, clock=lambda: NOW + seconds)
 
 
 @given(job_ids, st.integers(SHORTEST, LONGEST), st.lists(keys, min_size=1, max_size=3, unique_by=lambda key: key.id))
 def test_a_link_opens_its_job_until_it_expires(job_id: str, seconds: int, own: list[LinkKey]) -> None:
-    links = LINKS._replace(keys=tuple(own))
+    links = replace(LINKS, keys=tuple(own))
     link = links.make(job_id, seconds)
     token = token_of(link.url)
     assert link.expires == NOW + seconds
     assert links.job(token) == later(links, seconds - 0.001).job(token) == job_id
     assert later(links, seconds).job(token) is None
-    assert links._replace(keys=tuple(reversed(own))).job(token) == job_id, "all verify"
-    assert links._replace(keys=tuple(own[1:])).job(token) is None, "the first one signed"
+    assert replace(links, keys=tuple(reversed(own))).job(token) == job_id, "all verify"
+    assert replace(links, keys=tuple(own[1:])).job(token) is None, "the first one signed"
     assert signatures(f'{{"a": "{link.url}"}}'.encode()) == [token[-43:]]
 
 
@@ -87,11 +88,11 @@ SESSIONS = Sessions((NEW, OLD), (OTHER, EDITOR), lambda: float(NOW))
 def test_a_session_stands_for_its_token_until_it_ends() -> None:
     session = SESSIONS.make(EDITOR)
     assert SESSIONS.token(session) == EDITOR
-    assert SESSIONS._replace(keys=(OLD, NEW)).token(session) == EDITOR, "all verify"
-    assert SESSIONS._replace(keys=(OLD,)).token(session) is None
-    assert SESSIONS._replace(clock=lambda: NOW + SESSION_SECONDS - 0.001).token(session) == EDITOR
-    assert SESSIONS._replace(clock=lambda: float(NOW + SESSION_SECONDS)).token(session) is None
-    assert SESSIONS._replace(clock=lambda: float(NOW - 7200)).token(session) is None, "it was not made here"
+    assert replace(SESSIONS, keys=(OLD, NEW)).token(session) == EDITOR, "all verify"
+    assert replace(SESSIONS, keys=(OLD,)).token(session) is None
+    assert replace(SESSIONS, clock=lambda: NOW + SESSION_SECONDS - 0.001).token(session) == EDITOR
+    assert replace(SESSIONS, clock=lambda: float(NOW + SESSION_SECONDS)).token(session) is None
+    assert replace(SESSIONS, clock=lambda: float(NOW - 7200)).token(session) is None, "it was not made here"
 
 
 @pytest.mark.parametrize(
@@ -99,20 +100,20 @@ def test_a_session_stands_for_its_token_until_it_ends() -> None:
     [
         (),
         (OTHER,),
-        (EDITOR._replace(sha256="c" * 64),),
-        (OTHER._replace(name="editor.v2"),),
-        (EDITOR._replace(name="editor"),),
-        (EDITOR._replace(scope="push"),),
+        (replace(EDITOR, sha256="c" * 64),),
+        (replace(OTHER, name="editor.v2"),),
+        (replace(EDITOR, name="editor"),),
+        (replace(EDITOR, scope="push"),),
     ],
     ids=["none is left", "it was withdrawn", "replaced", "its name is another's", "renamed", "of no use to people"],
 )
 def test_a_session_ends_with_its_token(tokens: tuple[ApiToken, ...]) -> None:
-    assert SESSIONS._replace(tokens=tokens).token(SESSIONS.make(EDITOR)) is None
+    assert replace(SESSIONS, tokens=tokens).token(SESSIONS.make(EDITOR)) is None
 
 
 def test_a_session_may_do_what_its_token_may_do_now() -> None:
-    grown = EDITOR._replace(scope="write")
-    assert SESSIONS._replace(tokens=(grown, EDITOR)).token(SESSIONS.make(EDITOR)) == grown
+    grown = replace(EDITOR, scope="write")
+    assert replace(SESSIONS, tokens=(grown, EDITOR)).token(SESSIONS.make(EDITOR)) == grown
 
 
 @given(st.data())

@@ -194,7 +194,7 @@ def test_half_a_download_is_fetched_again(oss: OssStandIn, oss_store: OssStore) 
 
 def test_a_download_that_takes_too_long_ends_at_the_deadline(oss: OssStandIn, oss_store: OssStore) -> None:
     oss_store.put(KEY, b"x" * 1_000_000)
-    hasty = OssStore(BUCKET, "some/prefix", REGION, oss.url, lambda: ROLE, limits=QUICK._replace(total=0.5))
+    hasty = OssStore(BUCKET, "some/prefix", REGION, oss.url, lambda: ROLE, limits=replace(QUICK, total=0.5))
     assert hasty.head(KEY) is not None
     oss.fail(Fault("drip", 9, seconds=0))
     with pytest.raises(TimedOut, match="too slowly"):

@@ -52,7 +52,7 @@ def attempt_against(
         sender, url = Sender(Lead(server.port).guard(), context=trusting), "https://cms.example.com/"
     started = time.monotonic()
     attempt = sender.send(Subscriber("cms", url, (SECRET,)), "evt_1", int(time.time()), body, deadline)
-    return attempt._replace(duration_ms=0), time.monotonic() - started
+    return dataclasses.replace(attempt, duration_ms=0), time.monotonic() - started
 
 
 def saying(answer: bytes, then: Callable[[socket.socket], object] = lambda _peer: None) -> Script:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from werkzeug.wrappers import Response
 
 from shared.http.pages import access, frame
 from shared.http.routes import RequestContext
-from shared.patterns import regex
 
-_OURS = regex(r"/library(?:[/?][!-~]*)?")  # where a sign-in may lead
+_OURS = re.compile(r"/library(?:[/?][!-~]*)?")  # where a sign-in may lead
 
 
 def show(context: RequestContext) -> Response:

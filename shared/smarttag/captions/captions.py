@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import NamedTuple
 
 from shared.patterns import regex
 from shared.smarttag.captions.line_breaks import wrap
@@ -39,7 +38,8 @@ _ENTITY = regex("&(?=#?[0-9A-Za-z]+;)")
 _CLOCK_TIME = regex("[0-9]+:[0-9]+:[0-9]+(?=[.,][0-9])")
 
 
-class _Cue(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Cue:
     start: int
     end: int
     lines: tuple[str, ...]

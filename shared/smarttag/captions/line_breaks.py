@@ -6,9 +6,9 @@ breaking algorithm of Unicode (UAX #14) and the requirements for Chinese and Jap
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
 from itertools import accumulate, pairwise
-from typing import NamedTuple
 
 from shared.patterns import regex
 from shared.smarttag.captions.phrases import phrase_ends
@@ -57,7 +57,8 @@ _UNDER_MARKS = regex("([^SZJV])([JV]+)")
 _ONE_SIGN = regex("(?=[JVSZ])|V(?=.)|L(?=H)")
 
 
-class _Piece(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Piece:
     """What is not broken: ``line[start:end]``; white space after it is left out where a line ends."""
 
     start: int

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 from unicodedata import ucd_3_2_0 as ucd  # the same in every Python, and so is the page
 
 T = TypeVar("T")
@@ -16,7 +16,8 @@ _INVISIBLE = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf", "Cs", "Co"})  # not Cn: wh
 _YOUNG = frozenset("\u061c\u2066\u2067\u2068\u2069")  # but for these marks of direction
 
 
-class Limits(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Limits:
     """How many entries of each kind are shown, and how many characters of a name and of a text."""
 
     alerts: int = 300  # rows of people to be reviewed are shown even beyond the limits of their kind
@@ -33,7 +34,7 @@ class Limits(NamedTuple):
 
     def divided(self, by: int) -> Limits:
         """Return limits that are ``by`` times as strict, for a page that came out too large."""
-        return Limits(*(max(1, getattr(self, name) // by) for name in self._fields))
+        return Limits(*(max(1, getattr(self, name) // by) for name in self.__slots__))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from shared.smarttag.model import Alert, Concept, Person, Seen, Summary
 from shared.smarttag.report import times
 from shared.smarttag.report.labels import ALERTS, CATEGORIES, Label
 
 
-class Entry(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Entry:
     """One person, tag or concept; ``anchor`` counts as summary.json lists them: ``person-1`` is its first.
 
     ``share`` is that of the time on screen in the length of the video, or, where that is not known, the vendor's
@@ -31,7 +32,8 @@ class Entry(NamedTuple):
         return bool(self.alerts) or (isinstance(self.seen, Person) and self.seen.sensitive)
 
 
-class AlertLine(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class AlertLine:
     """One alert as the report tells it; ``anchor`` is that of its row, if that is shown."""
 
     label: Label

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
 
 from shared.smarttag.model import Range
 from shared.smarttag.report.times import clock
@@ -20,7 +20,8 @@ _SECOND, _HOUR = 1_000, 3_600_000
 _STEPS = (100, 200, 500, *(s * _SECOND for s in (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200)))
 
 
-class Tick(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Tick:
     """A labelled moment on the axis, at ``percent`` of its width, shown where that is ``needs`` pixels or more."""
 
     label: str
@@ -28,7 +29,8 @@ class Tick(NamedTuple):
     needs: int
 
 
-class Axis(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Axis:
     """The time axis every row shares: 0 to ``spanMs``, a line every ``stepPercent`` of the width."""
 
     spanMs: int

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 from shared.smarttag.model import Analysis, Concept, Person, Range, Seen, Segment, Tag
 from shared.smarttag.ranges import length, union
@@ -16,15 +17,17 @@ _SHORT = 40  # characters of a value where a label is usual
 _FACTS = 8  # of shots, and of what a concept's knowledge says
 
 
-class Badge(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Badge:
     """A word beside a name; ``alert`` where a reviewer has to look."""
 
     label: Label
     alert: bool
 
 
-class Row(NamedTuple):
-    """One row. ``style`` names the look of its bar; ``facts`` are label and value; ``times`` is of united ranges."""
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row. ``style`` names the look of its bar; ``facts`` are label and value; ``count`` is of united ranges."""
 
     anchor: str
     name: str
@@ -34,7 +37,7 @@ class Row(NamedTuple):
     path: str
     seenMs: int
     share: str
-    times: int
+    count: int
     score: float | None
     facts: tuple[tuple[Label, str], ...]
     ranges: Capped[str]
@@ -42,7 +45,8 @@ class Row(NamedTuple):
     corners: str
 
 
-class Band(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Band:
     """Rows of one kind, under one heading."""
 
     label: Label
@@ -51,7 +55,8 @@ class Band(NamedTuple):
     restAppearances: int
 
 
-class Block(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Block:
     """One chapter above the axis, in percent of its width."""
 
     left: float
@@ -60,7 +65,8 @@ class Block(NamedTuple):
     when: str
 
 
-class Timeline(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Timeline:
     """The axis, the chapters above it, the speech, and everybody and everything that was seen."""
 
     axis: geometry.Axis
@@ -102,7 +108,7 @@ def _bands(found: Sequence[Entry], span_ms: int, limits: Limits) -> Iterable[Ban
     most[False] = fair(lengths[False], max(0, limits.ranges - sum(min(n, most[True]) for n in lengths[True])))
     for label, total, group in chosen:
         rows = tuple(_row(entry, span_ms, limits, most[entry.urgent]) for entry in group.items)
-        beyond = sum(entry.seen.times for entry in found if _label(entry) is label) - sum(r.times for r in rows)
+        beyond = sum(entry.seen.times for entry in found if _label(entry) is label) - sum(r.count for r in rows)
         yield Band(label, total, Capped(rows, group.rest), beyond)
 
 
@@ -136,7 +142,7 @@ def _speech(segments: Sequence[Segment], span_ms: int, most: int) -> Row | None:
         path=geometry.path(spoken, span_ms),
         seenMs=length(spoken),
         share="",
-        times=len(spoken),
+        count=len(spoken),
         score=None,
         facts=(),
         ranges=_ranges(spoken, most),
@@ -161,7 +167,7 @@ def _row(entry: Entry, span_ms: int, limits: Limits, most: int) -> Row:
         path=geometry.path(seen.appearances, span_ms),
         seenMs=seen.seenMs,
         share="" if entry.share is None or entry.share > 1 else f"{entry.share:.1%}",  # ratios of rows that overlap
-        times=seen.times,
+        count=seen.times,
         score=seen.bestScore,
         facts=tuple((label, visible(value, limits.text)) for label, value in _facts(seen, name, limits)),
         ranges=_ranges(seen.appearances, most),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 import orjson
@@ -59,7 +59,8 @@ def by_time(items: Sequence[ScreenTextItem], limit: int) -> Capped[ScreenTextIte
     return Capped(tuple(sorted(most, key=lambda item: item.firstMs)), max(0, len(items) - limit))
 
 
-class VendorLink(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class VendorLink:
     """A link of MPS; ``shown`` is its address without what may be a signature, ``until`` when that ends."""
 
     type: str

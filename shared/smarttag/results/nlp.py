@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -37,7 +38,7 @@ def nlp(data: Item, path: str, builder: SummaryBuilder) -> bool:
         **_minutes(data.get("meetingAssistance"), f"{path}.meetingAssistance", checked),
         translation="\n".join(_translation(data.get("translation"), f"{path}.translation", checked)),
     )
-    held = spoken or len(builder.chapters) > before or any(read)
+    held = spoken or len(builder.chapters) > before or any(getattr(read, field.name) for field in fields(Nlp))
     if held or checked.lost == lost:
         builder.nlp = read if builder.nlp is None else _joined(builder.nlp, read)
     return held
@@ -84,12 +85,12 @@ def _spaced(words: Iterable[str]) -> str:
 def _joined(first: Nlp, second: Nlp) -> Nlp:
     """Put two results into one: texts one below the other, lists one after the other."""
     values: dict[str, Any] = {}
-    for name in Nlp._fields:
-        one, two = getattr(first, name), getattr(second, name)
+    for field in fields(Nlp):
+        one, two = getattr(first, field.name), getattr(second, field.name)
         if isinstance(one, str):
-            values[name] = "\n".join(text for text in (one, two) if text)
+            values[field.name] = "\n".join(text for text in (one, two) if text)
         else:
-            values[name] = one | two if isinstance(one, dict) else one + two
+            values[field.name] = one | two if isinstance(one, dict) else one + two
     return Nlp(**values)
 
 
