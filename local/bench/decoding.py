@@ -46,6 +46,7 @@ def _result(
     ways: dict[str, Way] = {
         "summarise": partial(ours, target, "summarise", response),
         "orjson.loads": partial(theirs, target, "loads", plain),
+        "all artifacts": partial(ours, target, "artifacts", response),
         "orjson.loads, collector off": partial(theirs, target, "loads_uncollected", plain),
     }
     for peer in typed:
@@ -53,6 +54,7 @@ def _result(
     samples = interleaved(ways, rounds)
     bare = samples.pop("orjson.loads")
     yield cpu(f"{key}-cpu", f"summarise of {name} / orjson.loads", samples.pop("summarise"), bare, str(target))
+    yield cpu("", f"all artifacts of {name} / orjson.loads", samples.pop("all artifacts"), bare, str(target))
     for way, taken in samples.items():
         yield cpu("", f"{way}, of {name} / orjson.loads", taken, bare, f"peer, {target.minor}")
 

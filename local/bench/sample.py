@@ -25,6 +25,12 @@ def summarise(path: str) -> tuple[float, object]:
     return _timed(importlib.import_module("shared.smarttag").summarise, Path(path).read_bytes())
 
 
+def artifacts(path: str) -> tuple[float, object]:
+    """Make everything that a job leaves behind from its response."""
+    core = importlib.import_module("shared.smarttag")
+    return _timed(lambda response: core.make_artifacts(core.analyse(response, "job")), Path(path).read_bytes())
+
+
 def loads(path: str) -> tuple[float, object]:
     """Decode a result's Data with the collector as Python starts it."""
     return _timed(importlib.import_module("orjson").loads, Path(path).read_bytes())
