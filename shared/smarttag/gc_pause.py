@@ -26,6 +26,4 @@ def paused() -> Iterator[None]:
     finally:
         with _lock:
             if _was_on.pop():
-                gc.freeze()  # and back again: what was just made counts as old, and is not walked at once
-                gc.unfreeze()
                 gc.enable()

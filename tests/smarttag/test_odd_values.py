@@ -6,6 +6,7 @@ import gc
 import json
 import threading
 import time
+import weakref
 from typing import Any
 
 import pytest
@@ -453,6 +454,19 @@ def test_the_words_of_nlp_are_the_speech_of_a_job_without_asr() -> None:
 def test_words_without_a_number_of_their_sentence_stand_together(sentence: Any) -> None:
     analysis = analyse(answer(("NLP", words((sentence, 3, 4, "二"), (sentence, 1, 2, "一"), (sentence, 5, 6, " ")))))
     assert analysis.segments == (Segment(1, 6, "二一"),)
+
+
+def test_garbage_that_is_made_while_the_collector_rests_is_collected_once_it_is_back() -> None:
+    class Knot:
+        def __init__(self) -> None:
+            self.itself = self
+
+    alive: weakref.WeakSet[Knot] = weakref.WeakSet()
+    for _ in range(2_000):
+        with gc_pause.paused():
+            alive.add(Knot())
+        assert [[] for _ in range(1_000)]  # enough for the collector to come by
+    assert len(alive) < 200
 
 
 def test_the_collector_is_put_back_by_the_last_thread_only() -> None:
