@@ -75,16 +75,16 @@ def _fill(store: DirectoryStore, waiting: int, days: int) -> None:
     now, queue = time.time(), BucketQueue(store)
     for number in range(waiting):
         queue.add(_task(f"waiting-{number}", int(now * 1000) + 3_600_000))
-    fill_catalogue(store, days, A_DAY)
-    Sealing(store, time.time).run(600)
+    fill_catalogue(store, days)
 
 
-def fill_catalogue(store: DirectoryStore, days: int, jobs: int) -> None:
-    """Enter so many jobs of each of the days before today."""
+def fill_catalogue(store: DirectoryStore, days: int) -> None:
+    """Enter some jobs of each of the days before today, and seal them."""
     summary, now = summarise(JOB.response), time.time()
-    for number in range(days * jobs):
-        at, job_id = now - (1 + number // jobs) * _DAY - number % jobs, f"past-{number}"
+    for number in range(days * A_DAY):
+        at, job_id = now - (1 + number // A_DAY) * _DAY - number % A_DAY, f"past-{number}"
         Catalogue(store, partial(float, at)).add(job_id, replace(summary, jobId=job_id).to_json(), [])
+    Sealing(store, time.time).run(600)
 
 
 def _task(job_id: str, due: int) -> Task:
