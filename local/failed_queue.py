@@ -127,16 +127,16 @@ def replay(queue: FailedQueue, enqueue: Callable[[bytes, str], Sequence[Report]]
     A message is deleted only once all that it asks for is written down; ``enqueue`` is given its body and its ID. If
     this is interrupted, what was received comes again, and what it asks for is done once.
     """
-    done = Replayed()
 
-    def work(message: Message) -> None:
+    def work(message: Message) -> tuple[Message, Sequence[Report] | RelayError]:
         try:
             reports = enqueue(message.body, message.id)
             queue.delete(message)
-            done.enqueued[message.id] = reports
         except RelayError as error:
-            done.failed[message.id] = error.message
+            return message, error
+        return message, reports
 
+    done = Replayed()
     while not done.failed and (left := limit - len(done.enqueued)) > 0:
         try:
             messages = queue.receive(left)
@@ -145,5 +145,9 @@ def replay(queue: FailedQueue, enqueue: Callable[[bytes, str], Sequence[Report]]
             break
         if not messages:
             break
-        side_by_side([(each.id, each) for each in messages], work)
+        for message, result in side_by_side([(each.id, each) for each in messages], work):
+            if isinstance(result, RelayError):
+                done.failed[message.id] = result.message
+            else:
+                done.enqueued[message.id] = result
     return done
