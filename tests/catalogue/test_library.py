@@ -34,7 +34,7 @@ from tests.http.fakes import READ, FakeService, make_app
 
 JOBS, FILTERS = (100_000, 200) if os.environ.get("SOAK") else (300, 20)
 ERASED = 0.01 if os.environ.get("SOAK") else 0.05  # of jobs
-COMMANDS = 20 if os.environ.get("SOAK") else 2
+COMMANDS = FILTERS if os.environ.get("SOAK") else 2
 DAYS = 60
 BEGIN = int(START * 1000)
 AUTH = {"Authorization": f"Bearer {READ}"}
