@@ -55,7 +55,7 @@ def demo(
     ),
 ) -> None:
     """Play recorded jobs of every result type through both functions on this machine, and check the outcome."""
-    shutil.rmtree(output, ignore_errors=True)
+    _clear(output)
     jobs = recorded.jobs()
     with world(output, {job.job_id: job.response for job in jobs.values()}) as cloud:
         say(f"Local cloud is up: MPS {cloud.mps.url}, OSS {cloud.oss.url}, HTTP API {cloud.http.url}")
@@ -73,6 +73,18 @@ def demo(
     say(f"Everything the jobs left behind: {cloud.objects / 'jobs'}")
     if not all(check.holds for check in checks):
         raise typer.Exit(1)
+
+
+def _clear(output: Path) -> None:
+    """Remove what an earlier run left; a folder that holds anything else is somebody's."""
+    if not output.exists():
+        return
+    if not output.is_dir() or {path.name for path in output.iterdir()} - {"oss", "logs"}:
+        raise typer.BadParameter(
+            f"{output} holds other things than an earlier demo: name a folder that is empty or new",
+            param_hint="--output",
+        )
+    shutil.rmtree(output)
 
 
 def _play(cloud: World, jobs: Iterable[recorded.RecordedJob]) -> None:

@@ -103,6 +103,15 @@ def test_what_cannot_be_served_is_told_in_a_line(option: str, value: str, says: 
     assert says in line
 
 
+def test_the_demo_deletes_nothing_that_it_did_not_make(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "film.mov").write_bytes(b"mine")
+    done = subprocess.run([*COMMAND, "demo", "-o", tmp_path], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 2, done.stdout
+    assert "holds other things than an earlier demo" in " ".join(done.stderr.replace("│", "").split())
+    assert {path.name for path in tmp_path.iterdir()} == {"logs", "film.mov"}
+
+
 def test_the_pictures_are_of_the_job_whose_report_the_demo_opens(tmp_path: Path) -> None:
     done = subprocess.run(
         [*COMMAND, "demo", "-o", tmp_path / "out"], capture_output=True, text=True, check=False, timeout=120
