@@ -19,7 +19,7 @@ import pytest
 from shared import logs
 from tests.http.fakes import FINISHED, WRITE, FakeService, make_app, serving
 
-SEEDS, EXAMPLES, REQUESTS = ("1234", "40", 1000) if os.environ.get("SOAK") else ("1", "8", 200)
+SEEDS, EXAMPLES, REQUESTS = ("1234", "40", 1000) if os.environ.get("SOAK") else ("1", "5", 200)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

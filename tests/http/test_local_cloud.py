@@ -36,7 +36,7 @@ from tests.http.fakes import DONE, LINKS, PUSH, SESSIONS, TOKENS, WRITE
 
 AUTH = {"Authorization": f"Bearer {WRITE}"}
 SWEEP = b'{"triggerName":"sweep","triggerTime":"2026-01-01T00:00:00Z","payload":""}'
-MANY = 1000 if os.environ.get("SOAK") else 200
+MANY = 1000 if os.environ.get("SOAK") else 100
 SECRET = "whsec_c2VjcmV0IG9mIHRoZSByZWNlaXZlciBpbiB0ZXN0cw=="
 
 

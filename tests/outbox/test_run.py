@@ -24,7 +24,7 @@ from tests.fakes.node import Clock, Node, reader, subscriber, waiting
 from tests.fakes.receivers import OK, Receivers
 
 NAMES = "abcde"
-MANY = 2000 if os.environ.get("SOAK") else 400
+MANY = 2000 if os.environ.get("SOAK") else 200
 FAULTS = (
     Attempt("failed", 500, 20, "", None, "answered 500"),
     Attempt("failed", 429, 20, "", 900.0, "answered 429"),
