@@ -50,8 +50,8 @@ class DeliveryHandler(Handler):
         if reason := self.subscribers.unreadable():
             return reason
         if self.subscribers.find(task.subscriber) is None:
-            is_over = self.health.missing_for(task.subscriber) >= _GRACE
-            return "" if is_over else "the subscriber is missing from SUBSCRIBERS_URL; it has an hour to come back"
+            waits = self._may_come_back(task)
+            return "the subscriber is missing from SUBSCRIBERS_URL; it has an hour to come back" if waits else ""
         self.health.is_there(task.subscriber)
         if is_too_late(task, int(self.clock() * 1000)) or self.health.allows(task):
             return ""
@@ -62,7 +62,8 @@ class DeliveryHandler(Handler):
         begun = self.clock()
         subscriber = self.subscribers.find(task.subscriber)
         if not isinstance(subscriber, Subscriber):
-            return _unserved(subscriber)
+            waits = subscriber is None and self._may_come_back(task)  # it was there a moment ago
+            return Outcome(State.OUT_OF_TIME) if waits else _unserved(subscriber)
         again = task.series != FIRST  # somebody wants it sent in spite of what was before
         if reason := self._given_up(task, subscriber):
             return Outcome.without_attempt(State.DEAD, reason)
@@ -79,6 +80,9 @@ class DeliveryHandler(Handler):
         with metrics.stage("webhooks") as add:
             add(len(body))
             return _outcome(self.sender.send(subscriber, webhook_id, int(self.clock()), body))
+
+    def _may_come_back(self, task: Task) -> bool:
+        return self.health.missing_for(task.subscriber) < _GRACE
 
     def _given_up(self, task: Task, subscriber: Subscriber) -> str:
         """Return why nothing is sent any more; empty if it is."""

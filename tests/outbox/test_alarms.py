@@ -10,6 +10,7 @@ import pytest
 
 from shared.errors import AccessRefused, BadInput, RelayError, Throttled
 from shared.webhooks.subscribers import Subscriber, Subscribers
+from tests.fakes.memory_store import open_gate
 from tests.fakes.node import World, reader, subscriber
 from tests.fakes.receivers import FAILED, GONE, OK
 
@@ -152,6 +153,27 @@ def test_a_subscriber_that_is_missing_for_a_moment_loses_nothing(lines: Lines) -
     world.sweep(60)
     assert [who for who, _, _ in world.receivers.accepted] == ["a", "b"]
     assert world.store.under("subscribers/") == []
+
+
+def test_a_subscriber_that_goes_missing_between_the_look_and_the_attempt_has_its_hour_too() -> None:
+    current: list[Subscriber] = [subscriber("a")]
+    world = World(lambda: Subscribers(tuple(current), ()), lambda _who, before: FAILED if before == 0 else OK)
+    world.tell()
+
+    def gate(what: str, key: str, when: str) -> None:
+        if (what, when) == ("create", "after") and key.endswith("attempt-02.claim.json"):
+            current.clear()
+            world.clock.now += 6  # what is known of the file is too old now
+
+    world.store.gate = gate
+    world.sweep(100)
+    world.store.gate = open_gate
+    world.sweep(60)
+    assert world.letters == []
+    current.append(subscriber("a"))
+    world.sweep(60)
+    assert len(world.receivers.accepted) == 1
+    assert (world.letters, world.waiting) == ([], [])
 
 
 @pytest.mark.parametrize("skew", [0.0, -7200.0, 7200.0])
