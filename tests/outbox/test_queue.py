@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from shared.errors import AccessRefused
 from shared.outbox.bucket_queue import BucketQueue
 from shared.outbox.task import Task, TaskKind
 from shared.outbox.task_queue import Batch
@@ -149,3 +150,16 @@ def test_a_sweep_that_died_keeps_a_partition_from_others_for_half_a_minute() -> 
     assert world.sweep(30) == {"delivered": 1}
     world.sweep(60)
     assert world.store.under("outbox/") == [], "leases that are over are removed"
+
+
+def test_a_lease_that_cannot_be_removed_keeps_nothing_from_being_done() -> None:
+    world = World(reader(subscriber("a")), lambda _who, before: FAILED if before == 0 else OK)
+    world.tell()
+    world.store.load("outbox/held~delivery~a~first~1", b"dead", 0)
+
+    def gate(what: str, key: str, _when: str) -> None:
+        if what == "delete" and key.startswith("outbox/held~"):
+            raise AccessRefused("the role may not delete there")
+
+    world.store.gate = gate
+    assert world.sweep(100) == {"delivered": 1}
