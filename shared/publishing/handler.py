@@ -26,7 +26,7 @@ from shared.outbox.dead_letters import is_later
 from shared.outbox.outbox import Handler
 from shared.outbox.outcome import Outcome, State
 from shared.outbox.records import Record, iso
-from shared.outbox.task import FIRST, Task
+from shared.outbox.task import FIRST, Task, redelivery_id
 from shared.publishing.artifacts import Stored, store_artifacts
 from shared.publishing.erasure import check_not_erased
 from shared.publishing.revisions import is_improvable, look_again, next_publication, unannounced
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 REFRESH = "Refresh"  # somebody asks whether there is a better answer by now
 REBUILT = "Rebuilt"  # its artifacts were made anew, and everybody is to be told
 _PROGRESS = {JobStatus.SUBMITTED.value, JobStatus.PROCESSING.value}
-_CATALOGUE = "Catalogue"  # only its row in the catalogue is missing; in a series of its own
+_CATALOGUE = "Catalogue-"  # only the row of this number is missing in the catalogue; in a series of its own
 _MEND_LATER = 120_000  # milliseconds
 
 
@@ -85,7 +85,7 @@ class PublishHandler(Handler):
 
     def run(self, task: Task) -> Outcome:
         """Publish once; given up at once is only what no time can change."""
-        if task.event == _CATALOGUE:
+        if task.event.startswith(_CATALOGUE):
             return self._mend(task)
         try:
             with self.turns.turn() as turn:
@@ -196,16 +196,16 @@ class PublishHandler(Handler):
         except Exception as error:  # noqa: BLE001 - a defect here is none of the publication
             log_error("catalogue.postponed", error, level=logging.WARNING, jobId=task.job_id)
             due = int(self.catalogue.clock() * 1000) + _MEND_LATER
-            return (replace(task, event=_CATALOGUE, series=f"c{number}", due=due, attempt=1),)
+            event = f"{_CATALOGUE}{number}"  # not the series: whoever replays its dead letter needs another one
+            return (replace(task, event=event, series=redelivery_id(event), due=due, attempt=1),)
         return ()
 
     def _mend(self, task: Task) -> Outcome:
         """Enter a job that could not be entered when it was published, from what it left behind."""
         if self.catalogue is not None:
             with suppress(ObjectNotFound):  # erased since
-                self.catalogue.add_stored(task.job_id, int(task.series.lstrip("c")))
-        # If its dead letter is replayed, this is the last publication of the job, and says nothing of its answer.
-        return Outcome(State.SETTLED, Record(detail={"improvable": True}))
+                self.catalogue.add_stored(task.job_id, int(task.event.removeprefix(_CATALOGUE)))
+        return Outcome(State.SETTLED)
 
     def _response(self, task: Task, turn: Turn) -> tuple[bytes, bool]:
         """Return the response and whether it is fresh: the first final one stored wins over asking again.

@@ -112,6 +112,30 @@ def test_a_better_answer_that_could_not_be_entered_is_mended_as_what_it_is() -> 
     assert [(row.status, row.revision) for row in world.rows()] == [("Success", 2)]
 
 
+def test_a_row_that_could_not_be_entered_for_days_is_entered_when_its_dead_letter_is_replayed() -> None:
+    world = World(FAIL)
+    world.node.tell("job1")
+    world.response = GOOD
+
+    def refuses(what: str, key: str, when: str) -> None:
+        if what == "create" and when == "before" and key.startswith("catalogue/rows/"):
+            raise AccessRefused("the role may not write there")
+
+    world.store.gate = refuses
+    world.clock.now += 86400
+    world.node.tell("job1")
+    for _ in range(20):
+        world.clock.now += 6 * 3600
+        world.node.sweep()
+    (letter,) = world.node.dead.names()
+    world.store.gate = open_gate
+    world.node.dead.replay(letter, lambda _raw: None)
+    world.node.sweep()
+    assert [(row.status, row.revision) for row in world.rows()] == [("Success", 2)]
+    assert list(world.node.dead.names()) == []
+    assert len(world.receivers.accepted) == 2
+
+
 def test_the_timer_seals_finished_days_after_it_has_swept(tmp_path: Path) -> None:
     relay = Relay(Settings.from_env({"OUTPUT_URL": f"file://{tmp_path}"}))
     summary = summarise(GOOD, "job1").to_json()
