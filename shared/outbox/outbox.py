@@ -29,6 +29,7 @@ from shared.outbox.task_queue import TaskQueue
 from shared.storage import ObjectStore
 
 _ALARMING = 3  # refusals in a row
+_MARGIN = 60.0  # seconds of a lease, or half of a shorter one, in which nothing is begun or given up on it any more
 _LOST = Record(
     kind=AttemptKind.LOST, error="the worker that made this attempt ended before it could say what came of it"
 )
@@ -152,7 +153,7 @@ class Outbox:
     def perform(self, claimed: Claimed, handler: Handler) -> Outcome:
         """Make the attempt that was claimed, and record what came of it."""
         task = claimed.task
-        if self.clock() - claimed.begun > claimed.lease / 2:  # one held up must not send on a lease about to end
+        if not self._is_surely_ours(claimed):  # one held up must not send on a lease about to end
             return Outcome(State.CLAIMED_ELSEWHERE)
         try:
             outcome = handler.run(task)
@@ -170,10 +171,13 @@ class Outbox:
 
     def release(self, claimed: Claimed) -> None:
         """Give up a claim that was not used, while it is surely ours, so that the next sweep need not wait for it."""
-        if self.clock() - claimed.begun < claimed.lease / 2:
+        if self._is_surely_ours(claimed):
             if claimed.task.due > (now := self.now()):
                 self.enqueue(replace(claimed.task, due=now))
             self.store.delete(claimed.task.claim_key)
+
+    def _is_surely_ours(self, claimed: Claimed) -> bool:
+        return self.clock() - claimed.begun < claimed.lease - min(_MARGIN, claimed.lease / 2)
 
     def _recover_claim(self, task: Task) -> Outcome:
         """Somebody else claimed this attempt: finish what a dead worker left, touch nothing of a living one's."""

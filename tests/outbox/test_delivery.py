@@ -516,6 +516,23 @@ def test_what_time_was_too_short_for_is_done_by_the_next_sweep() -> None:
     assert world.waiting == []
 
 
+def test_an_event_of_many_messages_is_worked_on_for_as_long_as_time_goes_and_costs_the_others_no_attempt() -> None:
+    world = World(reader(subscriber("a")))
+
+    def slow(_job_id: str, _reported: str, _series: str) -> None:
+        world.clock.now += 4
+
+    world.one.publish = slow
+    tasks = [world.one.task(f"job{number}") for number in range(70)]
+    done = Counter(
+        outcome.state.value for task, outcome in world.one.worker.run_now(tasks, 270) if task.kind is TaskKind.PUBLISH
+    )
+    assert done == {"settled": 53, "out_of_time": 17}
+    world.sweep(1)
+    assert len(world.receivers.accepted) == 70
+    assert not [key for key in world.store.under("jobs/") if "attempt-02" in key or key.endswith("result.json")]
+
+
 def test_a_sweep_begins_nothing_that_could_outlast_its_time() -> None:
     world = World(reader(subscriber("a")), lambda _who, before: FAILED if before < 3 else OK)
     for number in range(3):
