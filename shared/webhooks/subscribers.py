@@ -186,8 +186,9 @@ class _Environment:
     def faults(self, text: str) -> list[str]:
         """Return what is wrong with a text as far as the environment is concerned."""
         match = _ENV.fullmatch(text)
-        if match is None and text.startswith("env:"):
-            return [f"env: must be followed by the name of a variable, such as {_PREFIX}CMS_SECRET"]
+        if match is None and (text.startswith("env:") or f"env:{_PREFIX}" in text):
+            alone = f"alone, and followed by the name of a variable, such as {_PREFIX}CMS_SECRET"
+            return [f"env: must stand {alone}; a word beside it, such as Bearer, goes into the variable"]
         value = self.resolve(text)
         if match and not match["name"].startswith(_PREFIX):
             new = _PREFIX + match["name"]

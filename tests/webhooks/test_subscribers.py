@@ -265,9 +265,12 @@ def test_a_text_that_reads_like_a_setting_is_no_secret() -> None:
     assert subscriber.headers == {"X-Kind": "token", "X-Keys": "k1:S3cr3tS3cr3t"}
 
 
-@pytest.mark.parametrize("text", ["env:", "env: SUBSCRIBER_TOKEN", "env:SUBSCRIBER-TOKEN", "env:SUBSCRIBER_TOKEN "])
+@pytest.mark.parametrize(
+    "text",
+    ["env:", "env: SUBSCRIBER_TOKEN", "env:SUBSCRIBER-TOKEN", "env:SUBSCRIBER_TOKEN ", "Bearer env:SUBSCRIBER_TOKEN"],
+)
 def test_a_slip_of_the_pen_is_not_sent_as_it_stands(text: str) -> None:
-    assert "env: must be followed by the name" in reason({**GOOD, "headers": {"X": text}})
+    assert "env: must stand alone, and followed by the name" in reason({**GOOD, "headers": {"X": text}})
 
 
 def test_all_faults_of_a_subscriber_are_reported_together() -> None:
