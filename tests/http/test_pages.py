@@ -251,6 +251,14 @@ def test_days_are_the_readers_days() -> None:
     assert client.get("/library?since=yesterday").status_code == 400
 
 
+@pytest.mark.parametrize("language", ["zh", "en"])
+@pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01", "0999-12-31", "2026-1-5"])
+def test_no_day_is_too_odd_to_be_asked_for(language: str, day: str) -> None:
+    client = signed_in()
+    for name in ("since", "until"):
+        assert client.get(f"/library?{name}={day}", headers={"Accept-Language": language}).status_code == 200
+
+
 def test_a_job_is_shown_with_its_times_files_and_links() -> None:
     service = published()
     app = make_app(service, media_url="https://media.example.com/{jobId}?u={userData}&t={seconds}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
 from urllib.parse import urlencode
 
 from werkzeug.wrappers import Response
@@ -37,8 +36,7 @@ def show(context: RequestContext) -> Response:
 def _dated(asked: dict[str, str], context: RequestContext) -> dict[str, str]:
     """Return what was asked with its days as this reader's days; until is the end of its day."""
     reader, dated = Reader.of(context.request), dict(asked)
-    if since := reader.midnight(asked.get("since", "")):
-        dated["since"] = since
-    if reader.midnight(asked.get("until", "")):
-        dated["until"] = reader.midnight(str(date.fromisoformat(asked["until"]) + timedelta(days=1)))
+    for name in ("since", "until"):
+        if moment := reader.midnight(asked.get(name, ""), end=name == "until"):
+            dated[name] = moment
     return dated

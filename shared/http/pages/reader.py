@@ -47,13 +47,13 @@ class Reader:
         """Write a moment in seconds since 1970 to the minute."""
         return f"{datetime.fromtimestamp(seconds, self.zone):%Y-%m-%d %H:%M}"
 
-    def midnight(self, day: str) -> str:
-        """Return the moment at which a day (2026-11-26) begins, in ISO 8601 and UTC; empty for what is no day."""
+    def midnight(self, day: str, *, end: bool = False) -> str:
+        """Return when a day (2026-11-26) begins, or ends, in ISO 8601 and UTC; empty for what is no day."""
         try:
-            begins = datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=self.zone).astimezone(timezone.utc)
+            begins = datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=self.zone)
+            return (begins + timedelta(days=end)).astimezone(timezone.utc).isoformat()
         except (ValueError, OverflowError):
             return ""
-        return f"{begins:%Y-%m-%dT%H:%M:%S}Z"
 
     def today(self, now: float) -> str:
         """Return the day that it is, at ``now`` in seconds since 1970."""
