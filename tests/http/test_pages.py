@@ -136,7 +136,16 @@ def test_a_session_ends_when_its_token_is_withdrawn_and_may_what_it_may_now() ->
 @pytest.mark.parametrize("path", POSTS)
 @pytest.mark.parametrize(
     "origin",
-    [None, "null", "", "https://evil.example", "http://localhost.evil.example", "http://localhost:81", "localhost"],
+    [
+        None,
+        "null",
+        "",
+        "https://evil.example",
+        "http://localhost.evil.example",
+        "http://localhost:81",
+        "localhost",
+        "http://[",
+    ],
 )
 def test_a_form_of_another_origin_does_nothing(path: str, origin: str | None) -> None:
     service = hostile_service()
