@@ -105,7 +105,7 @@ class App:
             line["caller"] = "" if token is None else token.name
         elif route.scope is not None:
             line["caller"] = token_auth.caller(request.headers.get("Authorization"), route.scope)
-            if route.method == "POST":  # pushers do not negotiate, and readers are asked about what is found
+            if route.method != "GET":  # pushers do not negotiate, and readers are asked about what is found
                 check_accept(request)
         return route.run(RequestContext(self._dependencies, request, name, args, line.get("caller", ""), token))
 

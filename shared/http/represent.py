@@ -52,7 +52,7 @@ def answer(
 
 
 def check_accept(request: Request, content_type: str = "application/json") -> None:
-    """Raise ``Problem`` 406 if the caller's Accept excludes the type; asked of a POST before it has done anything."""
+    """Raise ``Problem`` 406 if the caller's Accept excludes the type; asked of whoever would act before it is done."""
     offered = content_type.partition(";")[0]
     if "Accept" in request.headers and not request.accept_mimetypes.quality(offered):
         raise Problem(NOT_ACCEPTABLE, f"Only {offered} is offered here; accept it, or leave the Accept header out.")

@@ -183,7 +183,7 @@ def test_accept(client: Client, accept: str, status: int) -> None:
         assert "text/vtt" in answer.json["detail"]
 
 
-def test_a_post_that_accepts_nothing_offered_has_done_nothing(client: Client, service: FakeService) -> None:
+def test_what_accepts_nothing_offered_has_done_nothing(client: Client, service: FakeService) -> None:
     picky = {"Accept": "text/html"}
     for path in (f"/jobs/{FINISHED}/publish", "/jobs/publish", f"/jobs/{DONE}/deliveries/cms/redeliver"):
         answer = client.post(
@@ -191,6 +191,8 @@ def test_a_post_that_accepts_nothing_offered_has_done_nothing(client: Client, se
         )
         assert problem(answer) == "not-acceptable"
     assert service.published.total() == 0
+    assert problem(client.delete(f"/jobs/{DONE}", headers=bearer(WRITE) | picky)) == "not-acceptable"
+    assert not service.erased
     assert client.post(f"/notifications/{PUSH}", data=b"{}", headers=picky).status_code == 200, (
         "pushers do not negotiate"
     )
