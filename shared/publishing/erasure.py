@@ -51,7 +51,11 @@ class EraseHandler(Handler):
 
     def knows(self, job_id: str) -> bool:
         """Say whether there is or was anything of a job."""
-        return next(self._objects(job_id), None) is not None or next(self._tasks({job_id}), None) is not None
+        return (
+            next(self._objects(job_id), None) is not None
+            or is_erased(self.outbox.store, job_id)
+            or next(self._tasks({job_id}), None) is not None
+        )
 
     def suspended(self, task: Task) -> str:
         """Let a further pass wait until nothing that was in work can write any more."""

@@ -114,6 +114,15 @@ def test_an_erased_job_is_on_no_page(env: dict[str, str]) -> None:
     assert kind(client.get(f"/jobs/{DONE}", headers=AUTH)) == "job-erased", "though MPS has it still"
 
 
+def test_an_erasure_whose_answer_was_lost_is_asked_for_again(env: dict[str, str]) -> None:
+    client = Client(app(Hurried(Settings.from_env(env))))
+    client.post(f"/jobs/{DONE}/publish", headers=AUTH)
+    first, again = (client.delete(f"/jobs/{DONE}", headers=AUTH | {"Idempotency-Key": "1"}) for _ in range(2))
+    assert (first.status_code, first.json["outcome"]) == (200, "erased")
+    assert (again.status_code, again.json) == (200, first.json)
+    assert client.delete(f"/jobs/{DONE}", headers=AUTH).json["auditId"] != first.json["auditId"]
+
+
 HTML = Response(200, b"<html>maintenance</html>", {"Content-Type": "text/html"})
 XML = Response(200, b"<?xml version='1.0'?><QuerySmarttagJobResponse/>", {"Content-Type": "text/xml"})
 IN_A_200 = Response(
