@@ -182,6 +182,20 @@ def test_three_clicks_to_a_replayed_delivery_and_to_the_video_in_which_somebody_
         assert {address.startswith((site.url, "data:")) for address in seen.requests} == {True}
 
 
+@pytest.mark.parametrize("language", ["zh-CN", "en-US"])
+def test_the_narrowest_of_phones_scrolls_nothing_sideways(chromium: Browser, language: str) -> None:
+    """Many times of one person, which lead nowhere without ``MEDIA_URL``, and all filters."""
+    service, look = published(), (language, 320, "light")
+    summary = json.loads(service.artifacts[DONE, "summary.json"])
+    summary["persons"][0]["appearances"] = [[hour * 3_600_000, hour * 3_600_000] for hour in range(20)]
+    service.artifacts[DONE, "summary.json"] = json.dumps(summary).encode()
+    with serving(make_app(service)) as url, browser.watched(chromium, **options(look)) as seen:
+        sign_in(seen.page, url, WORDS[language]["in"])
+        for path in (f"/library/jobs/{DONE}", "/library?since=2026-11-01&until=2026-11-30", "/library/operations"):
+            seen.page.goto(url + path)
+            assert (path, seen.page.evaluate("document.documentElement.scrollWidth")) == (path, 320)
+
+
 def test_the_session_of_a_browser_ends_with_signing_out_and_no_script_sees_it(
     chromium: Browser, tmp_path: Path
 ) -> None:
