@@ -18,7 +18,7 @@ from shared.credentials import end_if_stranded
 from shared.http import pages, problems
 from shared.http.problems import Problem
 from shared.http.represent import check_accept
-from shared.http.routes import ROUTES, Dependencies, RequestContext, Route
+from shared.http.routes import LINKED, ROUTES, Dependencies, RequestContext, Route
 from shared.logs import bind, log, log_error
 from shared.metrics import measured
 
@@ -150,8 +150,9 @@ def _allow(urls: MapAdapter) -> str:
 
 
 def _refuse(request: Request, error: BaseException, name: str, line: Mapping[str, Any]) -> Response:
-    wants_page = "Accept" not in request.headers or request.accept_mimetypes.quality("text/html")
-    if line.get("route") in pages.PATHS and wants_page:
+    html, route = request.accept_mimetypes.quality("text/html"), line.get("route")
+    in_browser = html > request.accept_mimetypes.quality(problems.MEDIA_TYPE)  # a program opens links too
+    if (route in pages.PATHS and (html or "Accept" not in request.headers)) or (route == LINKED and in_browser):
         from shared.http.pages.frame import refusal
 
         return refusal(request, error, name)

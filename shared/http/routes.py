@@ -29,6 +29,7 @@ from shared.outbox.records import iso
 from shared.publishing.reports import Word
 from shared.settings import ApiToken
 
+LINKED = "/s/{token}/{artifact}"
 POLL_SECONDS = 15
 MAX_JOBS = 1000
 JOBS_PER_PAGE, MOST_JOBS_PER_PAGE = 50, 200
@@ -311,6 +312,6 @@ ROUTES = (
     Route("POST", "/jobs/{jobId}/links", "read", make_link),
     Route("POST", "/jobs/{jobId}/deliveries/{subscriberId}/redeliver", "write", redeliver_one),
     Route("GET", "/jobs/{jobId}/{artifact}", "read", get_artifact),
-    Route("GET", "/s/{token}/{artifact}", "link", get_linked),
+    Route("GET", LINKED, "link", get_linked),
     Route("POST", "/notifications/{token}", "push", notify),
 )

@@ -68,6 +68,10 @@ PROBLEMS = {
         "Nothing is stored here for this job: it is not published, or was erased.",
     ),
     "no-such-route": Label("没有这个文件。", "There is no such file."),
+    "no-such-link": Label(
+        "打不开：链接有误、已过期，或不含这个文件。请向发给您的人要一个新的。",
+        "Nothing opens here: the link is wrong, has expired, or leaves this file out. Ask its sender for a new one.",
+    ),
     "no-such-delivery": Label("没有这样的投递。", "There is no such delivery."),
     "throttled": Label("请求过于频繁，请稍后重试。", "Too many requests; try again in a moment."),
     "unavailable": Label(
