@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -10,10 +9,9 @@ import typer
 from rich.progress import Progress, TextColumn
 
 from local import catalogue as work
-from local.cli.environment import as_deployed
+from local.cli.environment import wired
 from local.cli.printing import console, say, say_json
 from local.cli.rebuild import published
-from shared.relay import relay
 
 app = typer.Typer(no_args_is_help=True, help="Rebuild or export the catalogue of published jobs.")
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -26,7 +24,7 @@ def rebuild(as_json: _Json = False) -> None:  # noqa: FBT002 - typer's way to a 
     Jobs may be published meanwhile, and the command may be interrupted and begun again. Settings come from the
     environment.
     """
-    catalogue = relay(as_deployed(os.environ)).catalogue
+    catalogue = wired().catalogue
     shown = console(error=True)
     columns = (TextColumn("{task.completed} jobs entered"),)
     with Progress(*columns, console=shown, disable=not shown.is_terminal) as progress:
@@ -51,7 +49,7 @@ def export(
 
     Settings come from the environment.
     """
-    counts = work.export(relay(as_deployed(os.environ)).catalogue, folder)
+    counts = work.export(wired().catalogue, folder)
     if as_json:
         say_json(counts)
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from itertools import islice
 from typing import Annotated
@@ -11,11 +10,10 @@ import typer
 from rich.table import Column
 
 from local.catalogue import all_rows
-from local.cli.environment import as_deployed
+from local.cli.environment import wired
 from local.cli.printing import say, say_json, say_table
 from shared.catalogue.filters import Filters
 from shared.catalogue.row import Row
-from shared.relay import relay
 
 _NAMES = 3  # of persons in one cell
 
@@ -35,7 +33,7 @@ def jobs(  # noqa: PLR0913, PLR0917 - the filters of GET /jobs
     """List published jobs, newest first; all filters must hold. Settings come from the environment."""
     given = {"person": person, "tag": tag, "text": text, "userData": user_data, "status": status, "alert": alert}
     filters = Filters.read({**given, "since": since, "until": until})
-    found = list(islice(all_rows(relay(as_deployed(os.environ)).catalogue, filters, limit), limit))
+    found = list(islice(all_rows(wired().catalogue, filters, limit), limit))
     if as_json:
         say_json([row.to_json() for row in found])
     elif not found:

@@ -73,6 +73,13 @@ def test_filters_are_those_of_the_api(folder: Path) -> None:
     assert "No published job" in run(folder, "jobs", "--person", "nobody").stdout
 
 
+def test_what_is_logged_is_no_part_of_the_answer(folder: Path) -> None:
+    next((folder / "catalogue" / "rows").iterdir()).write_bytes(b"{damaged")
+    done = run(folder, "jobs", "--json")
+    assert len(json.loads(done.stdout)) == 4
+    assert "catalogue.row.damaged" in done.stderr
+
+
 def test_a_wrong_filter_is_one_line_that_says_what_to_send(folder: Path) -> None:
     done = run(folder, "jobs", "--since", "yesterday")
     assert done.exit_code == 1
