@@ -17,7 +17,7 @@ import orjson
 from shared.catalogue.catalogue import Catalogue
 from shared.catalogue.filters import Filters
 from shared.catalogue.keys import APPEARANCES, JOBS, ROWS, OpenRow, Part
-from shared.catalogue.parts import parts_under, read_lines
+from shared.catalogue.parts import parts_under, read_lines, read_rows
 from shared.catalogue.row import Row
 from shared.catalogue.sealing import Sealing
 from shared.errors import ObjectNotFound, PermanentError, RelayError
@@ -107,7 +107,7 @@ def _replace(store: ObjectStore, old: list[Part], published: set[str]) -> None:
 
 
 def _jobs_in(store: ObjectStore, key: str) -> set[str]:
-    return {orjson.loads(line)["jobId"] for line in read_lines(store, key)}
+    return {row.jobId for row in read_rows(read_lines(store, key), key)}
 
 
 def _first_told(catalogue: Catalogue, job_id: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import random
 from pathlib import Path
@@ -185,3 +186,14 @@ def test_parquet_holds_every_job_and_every_appearance(folder: Path, tmp_path: Pa
         shown = [(job_id, str(dt)) for job_id, dt in found.select("jobId", "dt").fetchall()]
         assert shown == [(row["jobId"], row["publishedAt"][:10]) for row in rows]
         assert len(db.read_parquet(f"{tmp_path}/parquet/appearances/*/*.parquet")) == appearances
+
+
+def test_a_rebuild_mends_a_file_with_a_damaged_line(folder: Path) -> None:
+    store = DirectoryStore(folder)
+    manifest(store, "job-4")
+    before, key = ids(store), next(iter(store.list("catalogue/jobs/")))
+    store.put(key, gzip.compress(b"{damaged\n" + gzip.decompress(store.get(key))))
+    done = run(folder, "catalogue", "rebuild", "--json")
+    assert (done.exit_code, json.loads(done.stdout or "{}")) == (0, {"jobs": 5, "failed": {}})
+    assert ids(store) == before
+    assert not any(b"{damaged" in gzip.decompress(store.get(each)) for each in store.list("catalogue/jobs/"))
