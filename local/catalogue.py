@@ -144,8 +144,8 @@ def export(catalogue: Catalogue, folder: Path) -> dict[str, int]:
     try:
         import duckdb
     except ImportError:
-        raise PermanentError("Parquet needs DuckDB: pip install 'smarttag-relay[catalogue]'") from None
-    counts: Counter[str] = Counter()
+        raise PermanentError("Parquet needs DuckDB: pip install '.[local,catalogue]' in the project's folder") from None
+    counts, written = Counter[str](), set[Path]()
     with duckdb.connect() as db, tempfile.TemporaryDirectory() as scratch:
         lines = Path(scratch, "lines.ndjson")
         for day, rows in groupby(all_rows(catalogue, Filters()), key=lambda row: row.publishedAt[:10]):
@@ -163,6 +163,11 @@ def export(catalogue: Catalogue, folder: Path) -> dict[str, int]:
                 )
                 read.write_parquet(str(target / "rows.parquet"), compression="zstd", overwrite=True)
                 counts[kind] += len(found)
+                written.add(target)
+    for kind in ("jobs", "appearances"):  # a day whose jobs were all erased since the last time
+        for old in (folder / kind).glob("dt=*/rows.parquet"):
+            if old.parent not in written:
+                old.unlink()
     return dict(counts)
 
 

@@ -188,6 +188,17 @@ def test_parquet_holds_every_job_and_every_appearance(folder: Path, tmp_path: Pa
         assert len(db.read_parquet(f"{tmp_path}/parquet/appearances/*/*.parquet")) == appearances
 
 
+def test_parquet_of_a_day_that_has_nothing_left_goes(folder: Path, tmp_path: Path) -> None:
+    parquet, store = tmp_path / "parquet", DirectoryStore(folder)
+    run(folder, "catalogue", "export", "--parquet", str(parquet))
+    (parquet / "jobs" / "of-mine.parquet").write_bytes(b"")
+    Catalogue(store).forget("job-0")
+    run(folder, "catalogue", "export", "--parquet", str(parquet))
+    assert not list(parquet.glob("*/dt=2026-09-20/*")), "what was erased is in no file"
+    assert len(list(parquet.glob("jobs/dt=*/rows.parquet"))) == 2
+    assert (parquet / "jobs" / "of-mine.parquet").exists()
+
+
 def test_a_rebuild_mends_a_file_with_a_damaged_line(folder: Path) -> None:
     store = DirectoryStore(folder)
     manifest(store, "job-4")
