@@ -28,6 +28,7 @@ from shared.settings import Settings
 THREADS = 8  # the largest of responses takes hundreds of megabytes while it is decoded
 _SECONDS = 150.0  # for one job, with its first webhooks
 _COMMENT = re.compile(r"(?:^|\s)#.*")  # an ID with a # in it is a mistake, and no ID before a comment
+_TOKEN = re.compile(r"[!-~]+")  # what a header can hold
 _API_LIMITS = Limits(connect=5.0, read=_SECONDS, total=2 * _SECONDS, attempts=5, backoff=1.0)
 _API = Service(
     "The HTTP API",
@@ -150,12 +151,15 @@ def directly(env: Mapping[str, str], pacer: Pacer) -> Publish:
 
 def over_http(url: str, token: str, pacer: Pacer) -> Publish:
     """Return what has the HTTP API at ``url`` publish a job; ``BadSettings`` if that or the token is none."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # a bracket that is not closed, say
+        parts = urlsplit("")
     if not parts.hostname or parts.scheme not in {"https", "http"} or parts.path.strip("/") or parts.query:
         raise BadSettings("--api must be an address such as https://videos.example.com", settings=["--api"])
     if parts.scheme == "http" and parts.hostname not in {"localhost", "127.0.0.1", "::1"}:
         raise BadSettings("--api must be https://, because a token is sent there", settings=["--api"])
-    if not token:
+    if not _TOKEN.fullmatch(token := token.strip()):  # Python's own refusal of such a header would repeat it
         raise BadSettings("set SMARTTAG_TOKEN to a token of scope write", settings=["SMARTTAG_TOKEN"])
     calls = ServiceCalls(_API, f"{parts.scheme}://{parts.netloc}")
 

@@ -275,12 +275,28 @@ def test_through_the_http_api(tmp_path: Path) -> None:
         assert all((running.job(job) / "manifest.json").is_file() for job in jobs)
 
 
-@pytest.mark.parametrize("url", ["http://videos.example.com", "ftp://x", "videos.example.com", "https://a/path"])
+@pytest.mark.parametrize(
+    "url", ["http://videos.example.com", "ftp://x", "videos.example.com", "https://a/path", "https://[::1"]
+)
 def test_a_token_goes_to_an_api_over_tls_only(url: str) -> None:
     with pytest.raises(BadSettings, match="--api must be"):
         over_http(url, TOKEN, Pacer(1))
     with pytest.raises(BadSettings, match="set SMARTTAG_TOKEN"):
         over_http("https://videos.example.com", "", Pacer(1))
+
+
+@pytest.mark.parametrize("token", ["str_secret\r\nstr_second", "str_secret second", "str_密"])
+def test_a_token_that_is_none_is_refused_before_any_job_and_not_repeated(token: str) -> None:
+    with pytest.raises(BadSettings, match="set SMARTTAG_TOKEN") as raised:
+        over_http("https://videos.example.com", token, Pacer(1))
+    assert "str_" not in raised.value.message
+
+
+def test_the_line_end_of_a_file_is_no_part_of_a_token(tmp_path: Path) -> None:
+    jobs = {each.job_id: each.response for each in recorded.jobs().values() if each.name == "meta"}
+    with world(tmp_path, jobs, sweep_seconds=3600) as running:
+        publish = over_http(running.http.url, f"{TOKEN}\r\n", Pacer(80))
+        assert [publish(job).state for job in jobs] == [State.PUBLISHED]
 
 
 @given(
