@@ -69,9 +69,12 @@ def _read_all(job: Envelope, lists: LongLists, builder: SummaryBuilder) -> dict[
         if not isinstance(result, dict):
             builder.checked.wrong(result, path, "a result")
             continue
-        name = builder.checked.text(result.get("Type"), f"{path}.Type")
+        spelled = {member.lower(): member for member in result}  # SDKs of the vendor begin them with a small letter
+        kind, data = spelled.get("type", "Type"), spelled.get("data", "Data")
+        name = builder.checked.text(result.get(kind), f"{path}.{kind}")
         name = _SPELLED.get(name.lower(), name)
-        states.setdefault(name, []).append(_read_one(name, result, f"{path}.Data", lists, builder))
+        result["Data"] = result.pop(data, None)
+        states.setdefault(name, []).append(_read_one(name, result, f"{path}.{data}", lists, builder))
     return {name: TypeState(len(found), max(found, key=_WORST.index)) for name, found in states.items()}
 
 

@@ -84,6 +84,16 @@ def test_every_shape_of_results_is_read(results: Any) -> None:
     assert {name: (state.count, state.state) for name, state in summary.types.items()} == {"Meta": (1, "ok")}
 
 
+def test_an_answer_as_sdks_that_begin_names_with_a_small_letter_print_it_is_read() -> None:
+    data = json.dumps({"details": [{"from": 1.0, "to": 2.0, "content": "你好"}, {"from": 2.0, "content": "?"}]})
+    body = {"jobStatus": "Success", "userData": "u", "results": {"result": [{"type": "ASR", "data": data}]}}
+    summary = summarise(json.dumps({"headers": {}, "statusCode": 200, "body": body}).encode())
+    assert summary.transcript is not None
+    assert (summary.transcript.excerpt, summary.userData, summary.types["ASR"].state) == ("你好", "u", "ok")
+    at = "$.body.results.result[0].data.details[1].to"
+    assert codes(summary) == [("sdk-envelope", "$"), ("no-time", at)]
+
+
 @pytest.mark.parametrize("results", [None, {}, [], {"Result": None}, {"Result": []}])
 def test_no_results_are_an_empty_summary(results: Any) -> None:
     summary = summarise(json.dumps({"JobStatus": "processing", "Results": results}).encode())
