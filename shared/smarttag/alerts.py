@@ -16,10 +16,22 @@ _ALERTS: dict[str, AlertKind] = {
 _COMMAS = regex("[,，、;；]")
 
 
+def members(category: str) -> list[str]:
+    """Return the categories of a list of them with commas."""
+    return [stripped for member in _COMMAS.split(category) if (stripped := member.strip())]
+
+
 def alert_kinds(category: str) -> list[AlertKind]:
     """Return what a category of people, or a list of them with commas, has to warn of: the one rule for every Type."""
-    found = (_ALERTS.get(member.strip().lower()) for member in _COMMAS.split(category))
+    found = (_ALERTS.get(member.lower()) for member in members(category))
     return list(dict.fromkeys(kind for kind in found if kind))
+
+
+def alert_kinds_of(seen: Seen) -> list[AlertKind]:
+    """Return what a person or a concept has to warn of."""
+    if isinstance(seen, Person):
+        return alert_kinds(seen.category)
+    return alert_kinds(f"{seen.level1},{seen.level2}") if isinstance(seen, Concept) else []
 
 
 def alerts(persons: Iterable[Person], concepts: Iterable[Concept]) -> tuple[Alert, ...]:
@@ -32,10 +44,10 @@ def alerts(persons: Iterable[Person], concepts: Iterable[Concept]) -> tuple[Aler
 
 def _sensitive(persons: Iterable[Person], concepts: Iterable[Concept]) -> Iterator[tuple[AlertKind, str, Seen]]:
     for person in persons:
-        for kind in alert_kinds(person.category):
+        for kind in alert_kinds_of(person):
             yield kind, person.name, person
     for concept in concepts:
-        for kind in alert_kinds(f"{concept.level1},{concept.level2}"):
+        for kind in alert_kinds_of(concept):
             yield kind, concept.label, concept
 
 

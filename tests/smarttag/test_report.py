@@ -11,7 +11,9 @@ import sys
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -369,6 +371,38 @@ def test_every_category_of_a_list_is_told() -> None:
     page = Page(render(changed(samples.bare(), persons=(listed,), alerts=(Alert("politician", "甲", "x"),))))
     assert "甲 ▲ 政治人物 politician 名人 celebrity 人物库 lib-7f library" in " ".join(page.text.split())
     assert "#person-1" in page.attributes("a", "href")
+
+
+@pytest.mark.parametrize("category", ["Sensitive", "celebrity;sensitive", "名人、敏感人物"])
+def test_every_spelling_that_raises_an_alert_leads_to_its_row(category: str) -> None:
+    person = {"name": "甲", "category": category, "occurrences": [{"from": 1.0, "to": 2.0, "score": 0.9}]}
+    page = Page(render(_analysed("VideoLabel", {"persons": [person]})))
+    text = " ".join(page.text.split())
+    assert "甲 ▲ 敏感人物 sensitive" in text
+    assert "人物库 Sensitive" not in text
+    assert "#person-1" in page.attributes("a", "href")
+
+
+@pytest.mark.parametrize(
+    ("level1", "level2", "raised"),
+    [
+        ("人脸", "politician", True),
+        ("政治人物", "", True),
+        ("人脸", "名人、政治人物", True),
+        ("人脸", "非政治人物", False),
+    ],
+)
+def test_a_concept_is_marked_exactly_if_it_raises_an_alert(level1: str, level2: str, *, raised: bool) -> None:
+    entity = {"labelLevel1": level1, "labelLevel2": level2, "label": "乙", "detailInfo": []}
+    analysis = _analysed("CPVLabel", {"entities": [entity]})
+    page = Page(render(analysis))
+    assert bool(analysis.summary.alerts) is raised
+    assert ("乙 ▲ 政治人物" in " ".join(page.text.split())) is raised
+    assert ("#concept-1" in page.attributes("a", "href")) is raised
+
+
+def _analysed(name: str, data: dict[str, Any]) -> Analysis:
+    return analyse(orjson.dumps({"JobStatus": "Success", "Results": [{"Type": name, "Data": data}]}), "job")
 
 
 def test_an_image_is_spoken_of_as_an_image() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from shared.smarttag.alerts import alert_kinds_of, members
 from shared.smarttag.model import Alert, Concept, Person, Seen, Summary
 from shared.smarttag.report import times
 from shared.smarttag.report.labels import ALERTS, CATEGORIES, Label
@@ -67,15 +67,12 @@ def entries(summary: Summary) -> tuple[Entry, ...]:
 
 def categories(text: str) -> list[str]:
     """Return the categories of a person: the vendor writes one, or a list with commas."""
-    return [word.strip() for word in re.split("[,，]", text) if word.strip()] or [text] * bool(text)
+    return members(text) or [text] * bool(text)
 
 
 def _alerts(seen: Seen) -> tuple[str, ...]:
-    if isinstance(seen, Person):
-        given = categories(seen.category)
-        return tuple(kind for kind, word in ALERTS.items() if word in given)
-    level = seen.level2 if isinstance(seen, Concept) else ""
-    return tuple(kind for kind, word in ALERTS.items() if CATEGORIES[word].zh in level)
+    kinds = alert_kinds_of(seen)
+    return tuple(kind for kind in ALERTS if kind in kinds)  # by severity
 
 
 def alert_lines(summary: Summary, found: Iterable[Entry], shown: frozenset[str]) -> list[AlertLine]:

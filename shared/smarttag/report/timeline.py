@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from shared.smarttag.alerts import alert_kinds
 from shared.smarttag.model import Analysis, Concept, Person, Range, Seen, Segment, Tag
 from shared.smarttag.ranges import length, union
 from shared.smarttag.report import geometry, times
@@ -193,7 +194,7 @@ def _style(seen: Seen) -> str:
 def _identity(seen: Seen) -> tuple[str, str, list[Label]]:
     """Return name, group and badges, except those of alerts."""
     if isinstance(seen, Person):
-        words = [word for word in categories(seen.category) if word != "unknown" and word not in ALERTS.values()]
+        words = [word for word in categories(seen.category) if word != "unknown" and not alert_kinds(word)]
         library = ", ".join(word for word in words if word not in CATEGORIES)
         custom = [Label(f"人物库 {visible(library, _SHORT)}", "library")] if library else []
         return seen.name, "", [CATEGORIES[word] for word in words if word in CATEGORIES] + custom
