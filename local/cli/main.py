@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 
 import typer
 
@@ -64,15 +65,17 @@ app.add_typer(token.app, name="token")
 
 
 def main() -> None:
-    """Run the command line; a known failure is one line on standard error and exit status 1.
+    """Run the command line; a known failure, or a file or pipe that fails, is one line on standard error and status 1.
 
     Where JSON was asked for, standard output holds some in any case: here ``{"error"}``.
     """
     os.environ.update(as_deployed(os.environ))
     try:
         app()
-    except RelayError as error:
-        if "--json" in sys.argv:
-            say_json({"error": error.message})
-        say(f"smarttag: {error}", error=True)
+    except (RelayError, OSError) as error:
+        told = f"{error.filename or 'output'}: {error.strerror}" if isinstance(error, OSError) else error.message
+        with suppress(OSError):  # it may be the output that fails
+            say(f"smarttag: {told}", error=True)
+            if "--json" in sys.argv:
+                say_json({"error": told})
         sys.exit(1)

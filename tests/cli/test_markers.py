@@ -155,3 +155,10 @@ def test_what_cannot_be_done_is_told(tmp_path: Path, arguments: tuple[str, ...],
     assert done.returncode == status
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    source = tmp_path / "job.json"
+    source.write_bytes(jobs()["rich"].response)
+    done = run(source, "--fps", "25", "-o", source)
+    assert (done.returncode, done.stderr) == (1, f"smarttag: {source}: File exists\n")
