@@ -20,17 +20,15 @@ Until = Annotated[str, typer.Option(metavar="TIME", help="Before then; as --sinc
 
 def moment(text: str, *, utc: bool) -> int:
     """Return a time in milliseconds since 1970: a date, ISO 8601 with or without an offset, or so long ago."""
-    if ago := _AGO.fullmatch(text):
-        when = datetime.now(timezone.utc) - timedelta(**{_UNITS[ago["unit"]]: int(ago["count"])})
-    else:
-        try:
+    try:
+        if ago := _AGO.fullmatch(text):
+            when = datetime.now(timezone.utc) - timedelta(**{_UNITS[ago["unit"]]: int(ago["count"])})
+        else:
             when = datetime.fromisoformat(re.sub("[Zz]$", "+00:00", text))
-        except ValueError:
-            raise typer.BadParameter(
-                f"{text[:40]!a} is no time; say 2026-11-26T08:30, or 2h for two hours ago"
-            ) from None
         if when.tzinfo is None:
             when = when.replace(tzinfo=timezone.utc) if utc else when.astimezone()
+    except (ValueError, OverflowError):  # too long ago is no time either
+        raise typer.BadParameter(f"{text[:40]!a} is no time; say 2026-11-26T08:30, or 2h for two hours ago") from None
     return int(when.timestamp() * 1000)
 
 
