@@ -17,7 +17,7 @@ from local.backfill import DONE, Ids, Outcome, Pacer, Publish, Run, State, direc
 from local.catalogue import all_rows
 from local.cli.environment import as_deployed
 from local.cli.files import write_below
-from local.cli.printing import console, printable, say, say_json, say_table
+from local.cli.printing import console, printable, say, say_json, say_table, warn_if_empty
 from shared import logs
 from shared.catalogue.filters import Filters
 from shared.errors import BadInput
@@ -85,7 +85,10 @@ def backfill(
 
 def _catalogued(env: Mapping[str, str], filters: Filters) -> Ids:
     """Return the jobs of the catalogue, the oldest first."""
-    found = [row.jobId for row in all_rows(relay(env).catalogue, filters)]
+    at_hand = relay(env)
+    found = [row.jobId for row in all_rows(at_hand.catalogue, filters)]
+    if not found:
+        warn_if_empty(at_hand)
     return Ids(tuple(dict.fromkeys(reversed(found))), (), 0)
 
 

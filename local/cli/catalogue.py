@@ -10,7 +10,7 @@ from rich.progress import Progress, TextColumn
 
 from local import catalogue as work
 from local.cli.environment import wired
-from local.cli.printing import console, say, say_json
+from local.cli.printing import console, say, say_json, warn_if_empty
 from local.cli.rebuild import published
 
 app = typer.Typer(no_args_is_help=True, help="Rebuild or export the catalogue of published jobs.")
@@ -24,7 +24,8 @@ def rebuild(as_json: _Json = False) -> None:  # noqa: FBT002 - typer's way to a 
     Jobs may be published meanwhile, and the command may be interrupted and begun again. Settings come from the
     environment.
     """
-    catalogue = wired().catalogue
+    at_hand = wired()
+    catalogue = at_hand.catalogue
     shown = console(error=True)
     columns = (TextColumn("{task.completed} jobs entered"),)
     with Progress(*columns, console=shown, disable=not shown.is_terminal) as progress:
@@ -34,6 +35,8 @@ def rebuild(as_json: _Json = False) -> None:  # noqa: FBT002 - typer's way to a 
         say_json({"jobs": done.jobs, "failed": done.failed})
     else:
         say(f"{done.jobs} jobs are in the catalogue.")
+    if not done.jobs:
+        warn_if_empty(at_hand)
     for job_id, reason in sorted(done.failed.items()):
         say(f"smarttag: {job_id}: {reason}", error=True)
     if done.failed:
@@ -49,8 +52,11 @@ def export(
 
     Settings come from the environment.
     """
-    counts = work.export(wired().catalogue, folder)
+    at_hand = wired()
+    counts = work.export(at_hand.catalogue, folder)
     if as_json:
         say_json(counts)
     else:
         say(", ".join(f"{count} {kind}" for kind, count in counts.items()) or "The catalogue is empty.")
+    if not counts:
+        warn_if_empty(at_hand)

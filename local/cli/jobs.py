@@ -11,7 +11,7 @@ from rich.table import Column
 
 from local.catalogue import all_rows
 from local.cli.environment import wired
-from local.cli.printing import say, say_json, say_table
+from local.cli.printing import say, say_json, say_table, warn_if_empty
 from shared.catalogue.filters import Filters
 from shared.catalogue.row import Row
 
@@ -33,11 +33,12 @@ def jobs(  # noqa: PLR0913, PLR0917 - the filters of GET /jobs
     """List published jobs, newest first; all filters must hold. Settings come from the environment."""
     given = {"person": person, "tag": tag, "text": text, "userData": user_data, "status": status, "alert": alert}
     filters = Filters.read({**given, "since": since, "until": until})
-    found = list(islice(all_rows(wired().catalogue, filters, limit), limit))
+    at_hand = wired()
+    found = list(islice(all_rows(at_hand.catalogue, filters, limit), limit))
     if as_json:
         say_json([row.to_json() for row in found])
     elif not found:
-        say("No published job is like that.")
+        say("No published job is like that." if filters != Filters() else "No job has been published.")
     else:
         columns = (
             "published",
@@ -51,6 +52,8 @@ def jobs(  # noqa: PLR0913, PLR0917 - the filters of GET /jobs
         say_table(columns, (list(_cells(row)) for row in found), f"{len(found)} jobs")
         if len(found) == limit:
             say(f"There may be more: see --limit, or --until {found[-1].publishedAt}.")
+    if not found:
+        warn_if_empty(at_hand)
 
 
 def _cells(row: Row) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.progress import MofNCompleteColumn, Progress
 
-from local.cli.printing import console, say, say_json
+from local.cli.printing import console, say, say_json, warn_if_empty
 from local.responses import fault
 from shared.errors import BadResponse, BadSettings, ObjectNotFound, RelayError
 from shared.jobs import ARTIFACTS, JOB_ID_RULE, MANIFEST, RESPONSE, artifact_key, is_job_id
@@ -148,6 +148,8 @@ def rebuild(
         bar = progress.add_task("Rebuilding", total=len(dict.fromkeys(chosen)))
         outcomes = rebuild_all(store, chosen, force=force, ended=lambda: progress.advance(bar), **options)
     _report(sorted(outcomes, key=lambda each: each.job_id), announced=announce, as_json=as_json)
+    if not chosen:
+        warn_if_empty(at_hand)
 
 
 def _report(outcomes: list[Outcome], *, announced: bool, as_json: bool) -> None:

@@ -16,7 +16,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from local.cli import dead, outbox
+from local.cli import dead, main, outbox
 from local.cloud.oss import REGION, OssStandIn
 from shared.errors import BadInput
 from shared.outbox.dead_letters import Selection
@@ -268,8 +268,17 @@ def test_replaying_a_redelivery_that_was_given_up_sends_it() -> None:
 
 def test_a_place_where_nothing_was_ever_stored_is_named(tmp_path: Path) -> None:
     env = {"OUTPUT_URL": f"file://{tmp_path}/typo"}
-    for command in (["outbox"], ["dead", "list"], ["outbox", "--json"]):
-        shown = CliRunner().invoke(app, command, env=env)
+    for command in (
+        ["outbox"],
+        ["dead", "list"],
+        ["outbox", "--json"],
+        ["jobs"],
+        ["jobs", "--json"],
+        ["rebuild", "--all"],
+        ["catalogue", "rebuild"],
+        ["backfill", "--from-catalogue", "--failures", str(tmp_path / "failed.txt")],
+    ):
+        shown = CliRunner().invoke(main.app, command, env=env)
         assert shown.exit_code == 0
         assert f"nothing was ever stored at file:///{str(tmp_path)[1:]}/typo: is OUTPUT_URL right?" in shown.stderr
 
