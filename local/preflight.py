@@ -62,7 +62,11 @@ def serverless_devs(path: str | None = None) -> Finding:
     program = shutil.which("s", path=path)
     if program is None:
         return _fault("s", f"the Serverless Devs CLI is not on the PATH: {install}")
-    said = subprocess.run([program, "-v"], capture_output=True, text=True, timeout=60, check=False).stdout
+    try:  # another program of that name may wait for input
+        done = subprocess.run([program, "-v"], stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
+        said = done.stdout.decode(errors="replace")
+    except (OSError, subprocess.TimeoutExpired) as error:
+        said = str(error)
     found = re.search(r"@serverless-devs/s: (\d+)\.(\d+)\.\d+", said)
     if found is None or (int(found[1]), int(found[2])) < _CLI:
         return _fault("s", f"{program} is no Serverless Devs CLI of 3.1 or newer ({said.strip()[:60]!a}): {install}")

@@ -334,6 +334,17 @@ def test_an_old_s_is_named(tmp_path: Path, said: str, verdict: Verdict) -> None:
     assert "npm install -g @serverless-devs/s" in serverless_devs(str(tmp_path / "none")).text
 
 
+@pytest.mark.parametrize("program", ["#!/no/such/node\n", "#!/bin/sh\nprintf '\\377'\n", "no program"])
+def test_another_program_called_s_is_a_fault_and_does_not_end_the_look_at_the_rest(
+    tmp_path: Path, program: str
+) -> None:
+    (tmp_path / "s").write_text(program, encoding="utf-8")
+    (tmp_path / "s").chmod(0o755)
+    found = serverless_devs(str(tmp_path))
+    assert found.verdict is Verdict.FAULT
+    assert "is no Serverless Devs CLI" in found.text
+
+
 @pytest.mark.parametrize("options", [[], ["--json"], ["--offline"]])
 def test_the_command(tmp_path: Path, options: list[str]) -> None:
     (tmp_path / ".env").write_text("OUTPUT_URL=oss://bucket/out\n", encoding="utf-8")
