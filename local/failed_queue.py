@@ -59,7 +59,10 @@ class FailedQueue:
 
     def __init__(self, url: str, credentials: Callable[[], Credentials]) -> None:
         """Open nothing yet; raise ``BadInput`` if that is no URL of a queue."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # a bracket that is not closed, say
+            parts = urlsplit("")
         is_safe = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
         if not is_safe or not regex(r"/queues/[A-Za-z0-9_-]{1,256}").fullmatch(parts.path) or parts.query:
             raise BadInput(f"{url[:200]!a} is no URL of a queue: https://ACCOUNT.mns.REGION.aliyuncs.com/queues/NAME")

@@ -164,7 +164,14 @@ def test_what_mns_refuses_is_named(world: World, url: str, credentials: Credenti
 
 @pytest.mark.parametrize(
     "url",
-    ["http://1.mns.cn-shanghai.aliyuncs.com/queues/q", "https://mns/topics/q", "ftp://127.0.0.1/queues/q", "q", ""],
+    [
+        "http://1.mns.cn-shanghai.aliyuncs.com/queues/q",
+        "https://mns/topics/q",
+        "ftp://127.0.0.1/queues/q",
+        "https://[mns/queues/q",
+        "q",
+        "",
+    ],
 )
 def test_what_is_no_queue_is_not_asked(url: str) -> None:
     with pytest.raises(BadInput, match="is no URL of a queue"):
