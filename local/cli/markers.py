@@ -16,9 +16,9 @@ import typer
 
 from local.cli.files import write_below
 from local.cli.printing import say
-from local.responses import job_id_of
-from shared.errors import BadInput
-from shared.jobs import RESPONSE, artifact_key, check_job_id
+from local.responses import fault, job_id_of
+from shared.errors import BadInput, BadResponse
+from shared.jobs import JOB_ID_RULE, RESPONSE, artifact_key, is_job_id
 from shared.relay import relay
 from shared.smarttag import Summary, summarise
 
@@ -166,12 +166,16 @@ def _save(source: str, output: Path | None, files: Iterator[tuple[str, bytes]]) 
 
 def _read(source: str) -> Summary:
     path = Path(source)
-    if path.is_file():
-        try:
-            return summarise(path.read_bytes(), job_id_of(path))
-        except OSError as error:
-            raise BadInput(f"{source} cannot be read: {error.strerror}", file=source) from error
-    return summarise(relay(os.environ).stored(check_job_id(source), RESPONSE), source)
+    if not path.is_file():
+        if not is_job_id(source):
+            raise BadInput(f"{source} is no file, and no job ID, which is {JOB_ID_RULE}", file=source)
+        return summarise(relay(os.environ).stored(source, RESPONSE), source)
+    try:
+        return summarise(path.read_bytes(), job_id_of(path))
+    except OSError as error:
+        raise BadInput(f"{source} cannot be read: {error.strerror}", file=source) from error
+    except BadResponse as error:
+        raise BadInput(f"{source}: {fault(error)}", file=source) from error
 
 
 def markers(

@@ -146,7 +146,8 @@ def test_a_published_job_gets_them_into_its_store(tmp_path: Path) -> None:
     ("arguments", "status", "says"),
     [
         (("nowhere", "--fps", "26"), 2, "26 is none of"),
-        (("no/such/file.json", "--fps", "25"), 1, "job ID"),
+        (("no/such/file.json", "--fps", "25"), 1, "no/such/file.json is no file, and no job ID"),
+        ((__file__, "--fps", "25"), 1, f"{__file__}: the file holds something that is not JSON"),
         (("job-3", "--fps", "25"), 1, "jobs/job-3/response.json"),
     ],
 )
@@ -155,6 +156,10 @@ def test_what_cannot_be_done_is_told(tmp_path: Path, arguments: tuple[str, ...],
     assert done.returncode == status
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_mistyped_file_is_not_told_as_a_missing_setting() -> None:
+    assert "typo.json is no file" in run("typo.json", "--fps", "25", OUTPUT_URL="").stderr
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
