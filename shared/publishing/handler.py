@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 REFRESH = "Refresh"  # somebody asks whether there is a better answer by now
 REBUILT = "Rebuilt"  # its artifacts were made anew, and everybody is to be told
 _PROGRESS = {JobStatus.SUBMITTED.value, JobStatus.PROCESSING.value}
-_CATALOGUE = "Catalogue-"  # only the row of this number is missing in the catalogue; in a series of its own
+_CATALOGUE = "Catalogue"  # and a number: only that row of the job is missing; in a series of its own
 _MEND_LATER = 120_000  # milliseconds
 
 
@@ -196,7 +196,7 @@ class PublishHandler(Handler):
         except Exception as error:  # noqa: BLE001 - a defect here is none of the publication
             log_error("catalogue.postponed", error, level=logging.WARNING, jobId=task.job_id)
             due = int(self.catalogue.clock() * 1000) + _MEND_LATER
-            event = f"{_CATALOGUE}{number}"  # not the series: whoever replays its dead letter needs another one
+            event = f"{_CATALOGUE}-{number}"  # not the series: whoever replays its dead letter needs another one
             return (replace(task, event=event, series=redelivery_id(event), due=due, attempt=1),)
         return ()
 
@@ -204,7 +204,8 @@ class PublishHandler(Handler):
         """Enter a job that could not be entered when it was published, from what it left behind."""
         if self.catalogue is not None:
             with suppress(ObjectNotFound):  # erased since
-                self.catalogue.add_stored(task.job_id, int(task.event.removeprefix(_CATALOGUE)))
+                number = task.event.partition("-")[2] or task.series.lstrip("c")  # where it stood once
+                self.catalogue.add_stored(task.job_id, int(number))
         return Outcome(State.SETTLED)
 
     def _response(self, task: Task, turn: Turn) -> tuple[bytes, bool]:
