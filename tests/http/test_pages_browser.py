@@ -12,7 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +29,10 @@ from local.cloud.mps import MpsStandIn
 from local.cloud.world import secret
 from shared.catalogue.catalogue import Catalogue
 from shared.http.tokens import hash_of
+from shared.outbox.task import Task, TaskKind
 from shared.relay import relay
 from shared.triggers import Sweep
+from shared.webhooks.standing import Waiting
 from tests import browser, needs
 from tests.http.fakes import DONE, LINKS, READ, WRITE, make_app, published, serving
 from tests.http.hostile import CORPUS, hostile_service
@@ -194,6 +196,21 @@ def test_the_narrowest_of_phones_scrolls_nothing_sideways(chromium: Browser, lan
         for path in (f"/library/jobs/{DONE}", "/library?since=2026-11-01&until=2026-11-30", "/library/operations"):
             seen.page.goto(url + path)
             assert (path, seen.page.evaluate("document.documentElement.scrollWidth")) == (path, 320)
+
+
+def test_long_reasons_break_no_time_and_no_audit_id(chromium: Browser) -> None:
+    service = published()
+    task = Task(TaskKind.ERASE, DONE, "pass-1", "", "r0123456789abcdef", 4_000_000_000_000, 4_000_000_000_000)
+    waiting = (Waiting(task, ""), Waiting(replace(task, kind=TaskKind.PUBLISH, event=""), "MPS says no " * 40))
+    service.stands = replace(service.stands, waiting=waiting, waiting_count=2)
+    with serving(make_app(service)) as url, browser.watched(chromium, **options(WIDE)) as seen:
+        sign_in(seen.page, url, WORDS[WIDE[0]]["in"])
+        seen.page.goto(f"{url}/library/operations")
+        lines = (
+            """each => { const all = new Range(); all.selectNodeContents(each); return all.getClientRects().length }"""
+        )
+        cells = seen.page.locator("[aria-labelledby=waiting] tbody td:first-child, [aria-labelledby=waiting] code")
+        assert [cell.evaluate(lines) for cell in cells.all()] == [1, 1, 1, 1]
 
 
 def test_the_session_of_a_browser_ends_with_signing_out_and_no_script_sees_it(
