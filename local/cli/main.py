@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import suppress
+from io import TextIOWrapper
 
 import typer
 
@@ -70,6 +71,9 @@ def main() -> None:
     Where JSON was asked for, standard output holds some in any case: here ``{"error"}``.
     """
     os.environ.update(as_deployed(os.environ))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")  # whatever the locale: names are in every script
     try:
         app()
     except (RelayError, OSError) as error:

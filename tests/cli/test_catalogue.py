@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
@@ -59,6 +62,13 @@ def test_jobs_are_shown_newest_first(folder: Path) -> None:
     assert "\x1b" not in done.stdout
     assert "[bold]" in done.stdout
     assert "5 jobs" in done.stdout
+
+
+def test_a_table_is_utf_8_whatever_the_locale_like_every_other_line(folder: Path) -> None:
+    env = os.environ | {"OUTPUT_URL": folder.as_uri(), "MPS_REGION": "cn-shanghai", "PYTHONIOENCODING": "gbk"}
+    command = [sys.executable, "-c", "from local.cli.main import main; main()", "jobs"]
+    done = subprocess.run(command, env=env, check=True, capture_output=True, timeout=60)
+    assert "红 [bold]" in done.stdout.decode()
 
 
 def test_filters_are_those_of_the_api(folder: Path) -> None:
