@@ -460,6 +460,31 @@ def test_the_words_of_nlp_are_the_speech_of_a_job_without_asr() -> None:
     assert len(heard.occurrences) == 1
 
 
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (
+            "ch\u00e0o th\u1ebf gi\u1edbi , b\u1ea1n",
+            "ch\u00e0o th\u1ebf gi\u1edbi, b\u1ea1n",
+        ),  # Vietnamese, as one types it
+        ("cafe\u0301 noir", "cafe\u0301 noir"),
+        ("\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd .", "\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd."),
+        (
+            "\u0645\u0631\u062d\u0628\u0627 \u060c \u0628\u0643\u0645",
+            "\u0645\u0631\u062d\u0628\u0627\u060c \u0628\u0643\u0645",
+        ),
+        (
+            "\u0928\u092e\u0938\u094d\u0924\u0947 \u091c\u0940 \u0964",
+            "\u0928\u092e\u0938\u094d\u0924\u0947 \u091c\u0940\u0964",
+        ),
+        ("\u0e2a\u0e27\u0e31\u0e2a \u0e14\u0e35", "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35"),  # Thai, which has none
+    ],
+)
+def test_words_of_every_script_that_has_spaces_are_parted(given: str, sentence: str) -> None:
+    said = words(*((1, at, at + 1, word) for at, word in enumerate(given.split(" "))))
+    assert [segment.text for segment in analyse(answer(("NLP", said))).segments or ()] == [sentence]
+
+
 @pytest.mark.parametrize("sentence", [None, [1], {"a": 1}, "1"])
 def test_words_without_a_number_of_their_sentence_stand_together(sentence: Any) -> None:
     analysis = analyse(answer(("NLP", words((sentence, 3, 4, "二"), (sentence, 1, 2, "一"), (sentence, 5, 6, " ")))))

@@ -14,10 +14,17 @@ from shared.smarttag.checked_values import CheckedValues, Item, Json, shown, wit
 from shared.smarttag.model import Chapter, Nlp, Range, Segment
 
 CONTENT = ("transcription", "autoChapters", "summarization", "meetingAssistance", "translation")
-_LETTERS = "A-Za-z\u00c0-\u024f\u0370-\u052f\uac00-\ud7a3"  # of the scripts that part their words with spaces
+# The letters and marks of the scripts that part their words with spaces: Latin, also that of Vietnam, Greek, Cyrillic,
+# Armenian, Hebrew, Arabic, those of India, Georgian, Hangul.
+_LETTERS = (
+    "A-Za-z\u00c0-\u0373\u0376-\u037d\u037f-\u0558\u0560-\u0588\u0591-\u05bd\u05bf-\u05ea\u0620-\u065f"
+    "\u066e-\u06d3\u06d5-\u06ef\u06fa-\u06ff\u0750-\u077f\u0900-\u0963\u0971-\u0df3\u10a0-\u10ff\u1e00-\u1fff\uac00-\ud7a3"
+)
 # The last sign of a word and the first of the next. A point before a small letter is that of a host, one before a
 # digit that of a number, like a comma or colon.
-_SPACE_BETWEEN = regex(f"[{_LETTERS}0-9][{_LETTERS}]|[{_LETTERS}][0-9]|[,;:!?)][{_LETTERS}]|[.][{_LETTERS}]")
+_SPACE_BETWEEN = regex(
+    f"[{_LETTERS}0-9][{_LETTERS}]|[{_LETTERS}][0-9]|[,;:!?)\u060c\u061b\u061f\u0964][{_LETTERS}]|[.][{_LETTERS}]"
+)
 _FIELDS = frozenset({*CONTENT, "success", "message"})
 
 
