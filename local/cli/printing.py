@@ -72,6 +72,8 @@ def say_table(
     shown = [[each if isinstance(each, Text) else Text(printable(each)) for each in row] for row in rows]
     fresh = (each.copy() if isinstance(each, Column) else each for each in columns)  # a column keeps its cells
     table = Table(*fresh, title=Text(printable(title), "table.title") if title else None)
+    if isinstance(table.title, Text):  # a file's name, say: as little broken as any other
+        table.min_width = table.title.cell_len
     if not frame:
         table.box, table.pad_edge, table.padding = None, False, (0, 2, 0, 0)
     for column in table.columns:

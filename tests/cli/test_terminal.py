@@ -223,6 +223,13 @@ def test_json_that_is_printed_is_the_json_that_was_meant(capsysbinary: pytest.Ca
         assert "万立骏　👍" in printed.decode()
 
 
+@pytest.mark.parametrize("title", ["2026年十月的全部作业-failed.txt", "x" * 200])
+def test_a_narrow_table_does_not_break_its_title(capsys: pytest.CaptureFixture[str], title: str) -> None:
+    say_table(("outcome", "jobs"), [("published", 1)], title)
+    shown = capsys.readouterr().out
+    assert title in shown if len(title) < 80 else title in shown.replace("\n", "").replace(" ", "")
+
+
 def test_one_line_stays_one_line(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     say("reason\nname: forged\r\n")
     say("to standard error", error=True)
