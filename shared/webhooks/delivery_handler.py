@@ -17,7 +17,7 @@ from shared.outbox.schedule import GIVE_UP, is_too_late
 from shared.outbox.task import FIRST, Task
 from shared.webhooks import payload
 from shared.webhooks.announcer import LEASE
-from shared.webhooks.endpoint_health import EndpointHealth
+from shared.webhooks.endpoint_health import EndpointHealth, gone_at
 from shared.webhooks.stored_event import StoredEvents
 from shared.webhooks.subscriber_cache import SubscriberCache
 from shared.webhooks.subscribers import Broken, Subscriber
@@ -68,7 +68,8 @@ class DeliveryHandler(Handler):
         if reason := self._given_up(task, subscriber):
             return Outcome.without_attempt(State.DEAD, reason)
         if self.health.is_gone(subscriber.id, subscriber.url) and not again:
-            return Outcome.without_attempt(State.GONE, "the subscriber was switched off: it answered 410 before")
+            reason = "the subscriber was switched off: it answered 410 before"
+            return Outcome(State.GONE, gone_at(subscriber, Record(AttemptKind.NONE, reason)))
         event = self.events.of(task.job_id, task.event, older=task.older)
         wanted = again or subscriber.wants(payload.event_type(task.event))
         body = event.body_for(subscriber, again=again or task.attempt > 1, wanted=wanted)
@@ -79,7 +80,7 @@ class DeliveryHandler(Handler):
         webhook_id = payload.webhook_id(task.job_id, task.event)
         with metrics.stage("webhooks") as add:
             add(len(body))
-            return _outcome(self.sender.send(subscriber, webhook_id, int(self.clock()), body))
+            return _outcome(subscriber, self.sender.send(subscriber, webhook_id, int(self.clock()), body))
 
     def _may_come_back(self, task: Task) -> bool:
         return self.health.missing_for(task.subscriber) < _GRACE
@@ -128,7 +129,8 @@ def _unserved(subscriber: Broken | None) -> Outcome:
     return Outcome.without_attempt(State.RETRY, f"the subscriber's entry has to be corrected: {subscriber.reason}")
 
 
-def _outcome(attempt: Attempt) -> Outcome:
+def _outcome(subscriber: Subscriber, attempt: Attempt) -> Outcome:
     kind = AttemptKind(attempt.kind)
     record = Record(kind, attempt.error, attempt.status, attempt.duration_ms, attempt.excerpt)
+    record = gone_at(subscriber, record) if kind is AttemptKind.GONE else record
     return Outcome(_STATES.get(kind, State.RETRY), record, retry_after=attempt.retry_after)

@@ -14,7 +14,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 
@@ -23,6 +23,7 @@ from shared.logs import log, log_error
 from shared.outbox.records import SCHEMA_VERSION, AttemptKind, Record, iso
 from shared.outbox.task import Task
 from shared.storage import ObjectStore
+from shared.webhooks.subscribers import Subscriber
 
 HEALTH = "subscribers/"
 TRIPS_AT = 10  # fresh events that failed in a row
@@ -78,15 +79,15 @@ class EndpointHealth:
         subscriber = task.subscriber
         with self._lock:
             if record.kind is AttemptKind.GONE:
-                self._keys.add(gone_key(subscriber, url))
+                self._keys.add(gone := gone_recorded(record))
                 with _advice():
-                    record_gone(self.store, gone_key(subscriber, url), record.error, int(self.clock() * 1000))
+                    record_gone(self.store, gone, record.error, int(self.clock() * 1000))
                 log("subscriber.gone", level=logging.ERROR, subscriber=subscriber)
             elif record.kind is AttemptKind.DELIVERED or _is_up(record):
                 self._failures[subscriber] = self._others[subscriber] = 0
                 self._since.pop(subscriber, None)
-                gone = (gone_key(subscriber, url),) if record.kind is AttemptKind.DELIVERED else ()
-                self._drop(breaker_key(subscriber), *_probe_keys(subscriber), *gone)
+                back = (gone_key(subscriber, url),) if record.kind is AttemptKind.DELIVERED else ()
+                self._drop(breaker_key(subscriber), *_probe_keys(subscriber), *back)
             elif not self._is_fresh(task):
                 self._others[subscriber] += 1
             else:
@@ -175,6 +176,16 @@ class EndpointHealth:
 def _is_up(record: Record) -> bool:
     """Say whether a failed attempt was answered by somebody who has read it: 4xx, but not 408 or 429."""
     return record.status is not None and 400 <= record.status < 500 and record.status not in {408, 429}  # noqa: PLR2004 - 4xx
+
+
+def gone_at(subscriber: Subscriber, record: Record) -> Record:
+    """Return the record with where it is to be recorded that this URL has gone: another may stand in the file soon."""
+    return replace(record, detail={"gone": gone_key(subscriber.id, subscriber.url)})
+
+
+def gone_recorded(record: Record) -> str:
+    """Return what ``gone_at`` has noted."""
+    return str(record.detail["gone"])
 
 
 def record_gone(store: ObjectStore, key: str, error: str | None, now: int) -> str:

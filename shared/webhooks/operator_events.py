@@ -20,10 +20,9 @@ from shared.outbox.records import Record, iso
 from shared.outbox.task import FIRST, OPERATOR, Task, TaskKind
 from shared.storage import ObjectStore
 from shared.webhooks import payload
-from shared.webhooks.endpoint_health import breaker_key, gone_key, record_gone
+from shared.webhooks.endpoint_health import breaker_key, gone_recorded, record_gone
 from shared.webhooks.stored_event import event_key
 from shared.webhooks.subscriber_cache import SubscriberCache
-from shared.webhooks.subscribers import Subscriber
 
 
 @dataclass(frozen=True)
@@ -59,10 +58,7 @@ class OperatorEvents:
         )
 
     def _gone(self, name: str, record: Record) -> tuple[Task, ...]:
-        subscriber = self.subscribers.find(name)
-        if not isinstance(subscriber, Subscriber):
-            return ()
-        key = gone_key(name, subscriber.url)
+        key = gone_recorded(record)
         since = record_gone(self.store, key, record.error, self._now())
         return self._announce(payload.ENDPOINT_GONE, f"{key} {since}", {"subscriber": name, "since": since})
 

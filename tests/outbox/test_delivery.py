@@ -142,6 +142,19 @@ def test_a_410_switches_off_until_the_url_changes() -> None:
     assert world.waiting == []
 
 
+def test_a_410_of_the_old_url_does_not_switch_off_the_new_one() -> None:
+    current = [subscriber("a")]
+    world = World(lambda: Subscribers(tuple(current), ()), lambda _who, before: GONE if before == 0 else OK)
+
+    def moves(_what: str, _who: str, _when: str) -> None:
+        current[:] = [Subscriber("a", "https://new.example.com/", ())]
+        world.clock.now += 6  # what is known of the file is too old now
+
+    world.receivers.gate = moves
+    assert world.tell("job1") == {"a": "gone"}
+    assert world.tell("job2") == {"a": "delivered"}
+
+
 def test_what_was_waiting_for_a_subscriber_switched_off_since_is_a_dead_letter_and_a_replay_tries_again() -> None:
     answers = [FAILED, GONE, OK, OK]
     world = World(reader(subscriber("a")), lambda _who, before: answers[before])

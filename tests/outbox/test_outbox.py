@@ -22,9 +22,9 @@ from shared.outbox.partitions import side_by_side
 from shared.outbox.records import AttemptKind, Record
 from shared.outbox.schedule import GIVE_UP, RETRY_INTERVALS, next_due
 from shared.outbox.task import Task, TaskKind, parse_key, redelivery_id
-from shared.webhooks.endpoint_health import TRIAL, TRIPS_AT, EndpointHealth
+from shared.webhooks.endpoint_health import TRIAL, TRIPS_AT, EndpointHealth, gone_at
 from tests.fakes.memory_store import MemoryStore
-from tests.fakes.node import START, Clock
+from tests.fakes.node import START, Clock, subscriber
 
 ids = st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True)
 times = st.integers(10**12, 10**13 - 1)
@@ -230,7 +230,7 @@ def test_a_store_that_does_not_answer_costs_advice_and_nothing_else() -> None:
     health = EndpointHealth(MemoryStore(clock, down), clock)
     assert health.allows(ATTEMPT)
     for kind in (AttemptKind.FAILED, AttemptKind.GONE, AttemptKind.DELIVERED):
-        health.note(ATTEMPT, "https://a", Record(kind))
+        health.note(ATTEMPT, "https://a", gone_at(subscriber("a"), Record(kind)))
     assert health.allows(ATTEMPT)
 
 
