@@ -96,7 +96,8 @@ class DeliveryHandler(Handler):
     def recorded(self, task: Task, outcome: Outcome) -> None:
         """Take notice of it; only now, for nothing may come between the receiver's 2xx and our receipt."""
         record, subscriber = outcome.record, self.subscribers.find(task.subscriber)
-        if isinstance(subscriber, Subscriber) and record.kind not in {None, AttemptKind.NONE, AttemptKind.LOST}:
+        was_sent = outcome.error is None and record.kind not in {None, AttemptKind.NONE, AttemptKind.LOST}
+        if was_sent and isinstance(subscriber, Subscriber):
             if self._recovery_is_told(task, subscriber.url, record):
                 self.health.note(task, subscriber.url, record)
         elif not self._is_too_late(task):

@@ -326,6 +326,14 @@ def test_the_breaker_opens_lets_one_probe_through_per_window_and_closes_with_the
     assert world.store.under("subscribers/") == []
 
 
+def test_a_condition_that_cannot_be_evaluated_is_no_failure_of_the_endpoint() -> None:
+    world = World(reader(subscriber("a", when="status == 'Fail' || abs(message) > `0`")))
+    for number in range(TRIPS_AT + 2):
+        assert world.tell(f"job{number}") == {"a": "waiting"}
+    assert world.tell("good", "Fail") == {"a": "delivered"}
+    assert world.store.under("subscribers/") == []
+
+
 def test_what_waits_behind_an_open_breaker_for_96_hours_is_dead_with_that_reason() -> None:
     world = World(reader(subscriber("a")), lambda _who, _before: FAILED)
     for number in range(TRIPS_AT + 2):
