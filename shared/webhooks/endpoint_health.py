@@ -79,7 +79,7 @@ class EndpointHealth:
         subscriber = task.subscriber
         with self._lock:
             if record.kind is AttemptKind.GONE:
-                self._keys.add(gone := gone_recorded(record))
+                self._keys.add(gone := gone_recorded(record) or gone_key(subscriber, url))
                 with _advice():
                     record_gone(self.store, gone, record.error, int(self.clock() * 1000))
                 log("subscriber.gone", level=logging.ERROR, subscriber=subscriber)
@@ -184,8 +184,8 @@ def gone_at(subscriber: Subscriber, record: Record) -> Record:
 
 
 def gone_recorded(record: Record) -> str:
-    """Return what ``gone_at`` has noted."""
-    return str(record.detail["gone"])
+    """Return what ``gone_at`` has noted; empty for a record of the version before, which noted nothing."""
+    return str(record.detail.get("gone", ""))
 
 
 def record_gone(store: ObjectStore, key: str, error: str | None, now: int) -> str:

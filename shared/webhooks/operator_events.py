@@ -58,7 +58,8 @@ class OperatorEvents:
         )
 
     def _gone(self, name: str, record: Record) -> tuple[Task, ...]:
-        key = gone_recorded(record)
+        if not (key := gone_recorded(record)):
+            return ()  # the next event that is not sent there says it
         since = record_gone(self.store, key, record.error, self._now())
         return self._announce(payload.ENDPOINT_GONE, f"{key} {since}", {"subscriber": name, "since": since})
 
