@@ -369,7 +369,9 @@ def test_what_template_and_role_name_is_what_the_stack_makes() -> None:
     assert triggers(callback)["mns_topic"]["sourceArn"].endswith(f"/topics/{topic}")
     assert stack["Pipeline"]["Properties"]["NotifyConfig"] == {"Topic": topic}
     destination = callback["asyncInvokeConfig"]["destinationConfig"]["onFailure"]["destination"]
-    assert destination.endswith(f":/queues/{stack['FailedEvents']['Properties']['QueueName']}/messages")
+    queue = stack["FailedEvents"]["Properties"]
+    assert destination.endswith(f":/queues/{queue['QueueName']}/messages")
+    assert 60 <= queue["MessageRetentionPeriod"] <= 604800, "what MNS takes, in seconds"
 
 
 def test_regions_of_the_page_are_those_that_the_schema_takes() -> None:
