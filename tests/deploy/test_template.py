@@ -279,6 +279,8 @@ def test_the_template_for_fc2_fits_the_other_one() -> None:
     assert given == fc3["environmentVariables"]
     for name in ("diskSize", "timeout", "handler", "runtime"):
         assert callback["function"][name] == fc3[name]
+    allowed = triggers(functions()["smarttag-api"])["http"]["triggerConfig"]["methods"]
+    assert api["triggers"][0]["config"]["methods"] == allowed
     tree = ast.parse((ROOT / "functions" / "http_api.py").read_text(encoding="utf-8"))
     assert api["function"]["handler"] == "functions/http_api.application"
     assert "application" in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
