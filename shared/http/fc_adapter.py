@@ -22,6 +22,7 @@ from shared.http.problems import MALFORMED, NOT_ACCEPTABLE, Problem
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
+_FRAMING = frozenset({"CONTENT_LENGTH", "TRANSFER_ENCODING"})  # of a body that is all here: its length is its own
 MAX_TEXT = 4_000_000  # bytes; JSON escapes blow text up to six times, Base64 always by a third
 MAX_BODY = 23_000_000  # bytes; in Base64 just under 32 MB with everything around it
 _NOT_SETTABLE = frozenset({"connection", "content-length", "date", "keep-alive", "server"})
@@ -71,7 +72,7 @@ def _environ(event: dict[str, Any], context: object) -> WSGIEnvironment:
     }
     for name, value in (event.get("headers") or {}).items():
         key = name.upper().replace("-", "_")
-        if "_" not in name and key != "CONTENT_LENGTH":  # X_Name would pass for X-Name; the length is the body's own
+        if "_" not in name and key not in _FRAMING:  # X_Name would pass for X-Name
             environ[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value.encode().decode("latin-1")
     return environ
 

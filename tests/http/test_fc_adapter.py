@@ -210,6 +210,14 @@ def test_headers_that_pass_for_others_are_dropped() -> None:
     assert answer["statusCode"] == 200
 
 
+def test_a_body_that_was_sent_in_chunks_is_read() -> None:
+    method = {"http": {"method": "POST", "path": f"/jobs/{FINISHED}/publish"}}
+    headers = {"Authorization": f"Bearer {WRITE}", "Content-Type": "application/json", "Transfer-Encoding": "chunked"}
+    path = f"/jobs/{FINISHED}/publish"
+    answer = invoke(event(rawPath=path, requestContext=method, headers=headers, body='{"redeliver": "x"}'))
+    assert (answer["statusCode"], "redeliver" in answer["body"]) == (400, True)
+
+
 def test_the_request_id_is_the_platforms() -> None:
     assert invoke(event())["headers"]["X-Request-Id"] == CONTEXT.request_id
     assert invoke(event(), None)["headers"]["X-Request-Id"] == "1-64f6cd87-bbbb"
