@@ -356,6 +356,16 @@ def request(target: str = "/", method: str = "GET", body: bytes = b"", **headers
     return Request(method, target, target.partition("?")[0], {}, named, body)
 
 
+def test_a_body_that_is_sent_in_chunks_arrives_whole(cloud: Cloud) -> None:
+    with FcHttpTrigger(cloud("http"), "http") as trigger:
+        connection = http.client.HTTPConnection("127.0.0.1", trigger.port, timeout=10)
+        for _ in range(2):  # the second on the same connection: nothing of the first is left in it
+            connection.request("POST", "/", iter([b"in ", b"pieces"]), {"Content-Type": "text/plain"})
+            event = json.loads(connection.getresponse().read())
+            assert (event["body"], event["requestContext"]["http"]["method"]) == ("in pieces", "POST")
+        connection.close()
+
+
 def test_the_http_event_is_the_documented_one(cloud: Cloud) -> None:
     with FcHttpTrigger(cloud("http"), "http") as trigger:
         connection = http.client.HTTPConnection("127.0.0.1", trigger.port, timeout=30)
