@@ -26,8 +26,10 @@ _HANDOFF = (
     r"/(?P<function>[A-Za-z_][A-Za-z0-9_-]{0,63})"
 )
 _ENDPOINT = regex(r"(?P<scheme>https?)://(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?::[0-9]{1,5})?/*")
-_REGION = "[a-z0-9-]{2,40}"
+_REGION = "(?!oss-)[a-z0-9-]{2,40}"  # OSS shows its regions as oss-cn-shanghai
+_NO_REGION = "no region name such as cn-shanghai"
 _OSS_ENDPOINT = regex(r"https?://oss-(?P<region>[a-z]{2}-[a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com(?::[0-9]+)?")
+_BUCKET_DOMAIN = regex(r"(?i)https?://[^/.]+\.oss-(?:[a-z]{2}-|accelerate)[^/]*\.aliyuncs\.com.*")
 _LOOPBACK = r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]"
 _INTERNAL = rf"{_LOOPBACK}|.*-internal\.aliyuncs\.com"
 _MEDIA_URL = rf"(?:(?:https://|http://(?:{_LOOPBACK})[:/])(?:[!#-&(-;=?-\[\]_a-z~]|\{{(?:jobId|userData|seconds)\}})+)?"
@@ -131,11 +133,15 @@ class _Reader:
 
     def settings(self) -> Settings:
         home = self._text("FC_REGION")
-        region = self._matching("MPS_REGION", _REGION, home or "cn-shanghai", "no region name")
-        named = _OSS_ENDPOINT.fullmatch(self._text("OSS_ENDPOINT").rstrip("/"))
-        oss_region = self._matching(
-            "OSS_REGION", _REGION, named["region"] if named else home or region, "no region name"
-        )
+        region = self._matching("MPS_REGION", _REGION, home or "cn-shanghai", _NO_REGION)
+        named = _OSS_ENDPOINT.fullmatch(self._text("OSS_ENDPOINT").rstrip("/").lower())
+        oss_region = self._matching("OSS_REGION", _REGION, named["region"] if named else home or region, _NO_REGION)
+        if named and oss_region != named["region"]:
+            self._fault("OSS_REGION", f"is not {named['region']}, the region of OSS_ENDPOINT; leave one of them out")
+        if _BUCKET_DOMAIN.fullmatch(self._text("OSS_ENDPOINT")):
+            self._fault(
+                "OSS_ENDPOINT", "begins with a bucket, which OUTPUT_URL names; leave only what follows: oss-..."
+            )
         handoff = self._matching(
             "HANDOFF",
             f"inline|outbox|{_HANDOFF}",

@@ -82,7 +82,11 @@ def test_everything_set() -> None:
         ("MPS_ENDPOINT", "http://mts-internal.aliyuncs.com"),
         ("OSS_ENDPOINT", "http://oss-cn-shanghai.aliyuncs.com"),
         ("OSS_ENDPOINT", "ftp://127.0.0.1"),
+        ("OSS_ENDPOINT", "https://media-output.oss-cn-shanghai.aliyuncs.com"),
+        ("OSS_ENDPOINT", "https://media-output.oss-cn-shanghai-internal.aliyuncs.com/"),
+        ("OSS_ENDPOINT", "https://media-output.oss-accelerate.aliyuncs.com"),
         ("OSS_REGION", "Shanghai"),
+        ("OSS_REGION", "oss-cn-shanghai"),
         ("INVOKE_ENDPOINT", "http://fc.example.com"),
         ("INVOKE_ENDPOINT", "http://10.0.0.1"),
         ("INVOKE_ENDPOINT", "ftp://127.0.0.1"),
@@ -167,6 +171,8 @@ def test_plain_http_is_allowed_on_the_internal_oss_network() -> None:
     ("env", "region", "endpoint"),
     [
         ({"OSS_ENDPOINT": "https://oss-cn-beijing-internal.aliyuncs.com"}, "cn-beijing", None),
+        ({"OSS_ENDPOINT": "https://OSS-CN-Beijing.aliyuncs.com"}, "cn-beijing", None),
+        ({"OSS_ENDPOINT": "https://oss-cn-beijing.aliyuncs.com", "OSS_REGION": "cn-beijing"}, "cn-beijing", None),
         ({"OSS_ENDPOINT": "https://oss-ap-southeast-1.aliyuncs.com/"}, "ap-southeast-1", None),
         ({"OSS_ENDPOINT": "https://oss-accelerate.aliyuncs.com"}, "cn-shenzhen", None),
         ({"OSS_ENDPOINT": "https://media.example.com"}, "cn-shenzhen", None),
@@ -179,6 +185,13 @@ def test_oss_is_signed_for_the_region_of_its_endpoint(env: dict[str, str], regio
     settings = Settings.from_env({**OUTPUT, "FC_REGION": "cn-shenzhen", **env})
     assert (settings.oss_region, settings.fc_region) == (region, "cn-shenzhen")
     assert settings.oss_endpoint == (endpoint or env["OSS_ENDPOINT"].rstrip("/"))
+
+
+def test_oss_lies_in_one_region() -> None:
+    with pytest.raises(BadSettings, match="OSS_REGION is not cn-beijing, the region of OSS_ENDPOINT"):
+        Settings.from_env(
+            {**OUTPUT, "OSS_ENDPOINT": "https://oss-cn-beijing.aliyuncs.com", "OSS_REGION": "cn-shanghai"}
+        )
 
 
 @pytest.mark.parametrize(
