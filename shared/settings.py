@@ -165,7 +165,7 @@ class _Reader:
             oss_endpoint=self._endpoint(
                 "OSS_ENDPOINT", f"https://oss-{oss_region}-internal.aliyuncs.com", internal=True
             ),
-            subscribers=self._location("SUBSCRIBERS_URL"),
+            subscribers=self._file("SUBSCRIBERS_URL"),
             api_tokens=self._tokens(),
             api_auth=self._api_auth(trigger_auth),
             webhook_allow=self._networks("WEBHOOK_ALLOW_CIDRS"),
@@ -235,6 +235,12 @@ class _Reader:
         if url:
             self._fault(name, "is neither oss://bucket/path nor file:///path")
         return None
+
+    def _file(self, name: str) -> Location | None:
+        where = self._location(name)
+        if where and (not where.path or self._text(name).endswith("/")):
+            self._fault(name, "names no file; add its name, such as /subscribers.json")
+        return where
 
     def _tokens(self) -> tuple[ApiToken, ...]:
         matches = [_TOKEN.fullmatch(entry) for entry in self._list("API_TOKENS")]
