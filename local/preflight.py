@@ -94,9 +94,10 @@ def _settings(env: Mapping[str, str]) -> Iterator[Finding]:
 
 def _regions(env: Mapping[str, str]) -> Iterator[Finding]:
     region = env.get("FC_REGION") or env.get("REGION") or "cn-shanghai"
-    mps = env.get("MPS_REGION") or region
+    named = env.get("MPS_REGION", "").strip()  # as the settings read it
+    mps = named or region
     if mps not in REGIONS:
-        name = "MPS_REGION" if env.get("MPS_REGION") else "REGION"
+        name = "MPS_REGION" if named else "REGION"
         yield _fault("region", f"{name} is {mps}, where MPS has no smart tagging; it has in {', '.join(REGIONS)}")
     elif mps != region:
         yield _fault(

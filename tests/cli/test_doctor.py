@@ -311,6 +311,11 @@ def test_settings_are_refused_before_anything_is_deployed(more: dict[str, str], 
     assert not [each for each in preflight(GOOD) if each.verdict is not Verdict.OK]
 
 
+@pytest.mark.parametrize("region", ["", " ", "cn-shanghai\n"])
+def test_blanks_around_a_region_mean_as_little_as_in_the_functions(region: str) -> None:
+    assert not [each for each in preflight({**GOOD, "MPS_REGION": region}) if each.verdict is not Verdict.OK]
+
+
 def test_names_of_settings_and_regions_come_from_where_they_are_used() -> None:
     assert {"OUTPUT_URL", "API_TOKENS", "LOG_LEVEL"} <= set(setting_names())
     assert len(setting_names()) >= 17
