@@ -14,6 +14,7 @@ from urllib.parse import quote
 import orjson
 from werkzeug.wrappers import Request, Response
 
+from shared.credentials import end_if_stranded
 from shared.errors import BadInput, ObjectNotFound, RelayError
 from shared.http import problems
 from shared.http.problems import MALFORMED, MEDIA, Problem
@@ -228,17 +229,21 @@ def publish_many(context: RequestContext) -> Response:
         if not isinstance(job_id, str) or not is_job_id(job_id):
             raise Problem(MALFORMED, f"jobIds[{index}] must be {JOB_ID_RULE}.")
     service = context.service  # made once, here, not by the first of many threads
+    errors: list[RelayError] = []
 
     def enqueue(job_id: str) -> dict[str, Any]:
         try:
             service.enqueue(job_id, redeliver=redeliver, request_id=context.redelivery_id)
         except RelayError as error:
             log_error("http.job.failed", error, level=problems.level_of(error), jobId=job_id)
+            errors.append(error)
             return {"jobId": job_id, "outcome": "failed", "problem": problems.document(error, context.request_id)}
         return {"jobId": job_id, "outcome": Word.ACCEPTED.value}
 
     unique = dict.fromkeys(job_ids)
     results = {str(done["jobId"]): done for done in side_by_side([(name, name) for name in unique], enqueue)}
+    if errors:
+        end_if_stranded(errors[-1], context.request.environ.get("fc.context"))
     counts = Counter(done["outcome"] for done in results.values())
     return context.json({"results": [results[name] for name in unique], "counts": dict(sorted(counts.items()))}, 202)
 

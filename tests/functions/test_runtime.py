@@ -77,6 +77,16 @@ def test_on_python312_an_instance_whose_token_has_ended_ends_itself_and_a_fresh_
         assert len(running.receivers["cms"].deliveries) == 1
 
 
+def test_an_instance_whose_token_has_ended_ends_itself_after_a_bulk_request_too(tmp_path: Path) -> None:
+    headers = {"authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
+    request = Request("POST", "/jobs/publish", "/jobs/publish", {}, headers, b'{"jobIds": ["job-1", "job-2"]}')
+    with world(tmp_path, JOBS, runtime="python3.12", sweep_seconds=3600) as running:
+        running.functions.credentials = ENDED
+        assert orjson.loads(running.functions.http(API, request).body)["counts"] == {"failed": 2}
+        assert running.functions.await_end(API), "it must end by itself"
+        assert running.functions.log(API).count('"event":"instance.stranded"') == 1
+
+
 def test_while_oss_refuses_no_message_is_lost(tmp_path: Path) -> None:
     """Nine tries, then the queue; what waits there is an event that the callback takes when OSS is well again."""
     jobs = dict(list(JOBS.items())[:2])
