@@ -24,7 +24,8 @@ def is_stranded(code: object, context: object) -> bool:
         context: the invocation's context, None outside Function Compute. Where it has credentials, the next invocation
             brings fresh ones.
     """
-    return code in _ENDED and context is not None and getattr(context, "credentials", None) is None
+    given = getattr(context, "credentials", None)  # empty ones where disableInjectCredentials is Request
+    return code in _ENDED and context is not None and not getattr(given, "access_key_id", None)
 
 
 def end_if_stranded(

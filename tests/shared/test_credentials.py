@@ -51,6 +51,7 @@ def test_half_a_key_in_the_environment_is_none(missing: str) -> None:
     [
         ("InvalidSecurityToken.Expired", SimpleNamespace(), True),
         ("SecurityTokenExpired", SimpleNamespace(credentials=None), True),
+        ("SecurityTokenExpired", SimpleNamespace(credentials=SimpleNamespace(access_key_id="")), True),
         ("SecurityTokenExpired", CONTEXT, False),
         ("SecurityTokenExpired", None, False),
         ("AccessDenied", SimpleNamespace(), False),
