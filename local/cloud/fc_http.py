@@ -69,7 +69,9 @@ def to_event(request: Request, request_id: str, region: str, account_id: str) ->
 
 
 def to_response(payload: bytes) -> Response:
-    """Return what a handler's answer means; a 502 if it means nothing."""
+    """Return what a handler's answer means; a 502 if it means nothing or is over the limit."""
+    if len(payload) > _BODY_LIMIT:
+        return refuse(Refusal(502, "BadResponse", "the answer exceeds 32 MB"))
     try:
         answer = json.loads(payload)
     except ValueError:

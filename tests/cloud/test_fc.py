@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from local.cloud.fc import FunctionCompute
+from local.cloud.fc_http import to_response
 from local.cloud.fc_instance import Function, Result
 from local.cloud.fc_triggers import FcApi, FcHttpTrigger, Timer
 from local.cloud.server import Refusal, Request
@@ -410,6 +411,7 @@ def test_answers_of_an_http_function(cloud: Cloud) -> None:
     assert (broken.status, broken.headers["X-Fc-Error-Type"]) == (502, "UnhandledInvocationError")
     for wrong in ("bad%20status", "bad%20base64", "split"):
         assert fc.http("http", request(f"/?answer={wrong}")).status == 502
+    assert to_response(b'"' + b"a" * (32 << 20) + b'"').status == 502
     assert fc.http("http", request("/", x_fc_invocation_type="Async")).status == 202
     assert fc.drain()
     assert fc.http("absent", request("/")).status == 404
