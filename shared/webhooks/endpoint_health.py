@@ -62,9 +62,14 @@ class EndpointHealth:
         return self._known
 
     def is_gone(self, subscriber: str, url: str) -> bool:
-        """Say whether the subscriber answered 410 at this very URL."""
+        """Say whether the subscriber answered 410 at this very URL, and was not resumed since the list was read."""
+        key = gone_key(subscriber, url)
         with self._lock:
-            return gone_key(subscriber, url) in self._keys
+            if key in self._keys:
+                with _advice():
+                    if self.store.head(key) is None:
+                        self._keys.discard(key)
+            return key in self._keys
 
     def allows(self, task: Task) -> bool:
         """Say whether an attempt may be made; with an open breaker True means: this is the window's one."""

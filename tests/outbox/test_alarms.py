@@ -226,3 +226,22 @@ def test_one_mistaken_410_switches_off_is_an_error_and_costs_nothing_once_it_is_
     world.sweep(60)
     assert len(world.receivers.accepted) == 2
     assert world.letters == []
+
+
+def test_a_worker_that_had_begun_before_does_not_undo_the_resumption() -> None:
+    from shared.webhooks import operations
+
+    moods = {"a": GONE}
+    world = World(reader(subscriber("a")), lambda who, _before: moods[who])
+    world.tell("job1")
+    moods["a"] = OK
+
+    def gate(what: str, key: str, when: str) -> None:
+        if (what, when) == ("create", "before") and key.startswith("deliveries/job2/succeeded/to/"):
+            world.store.gate = open_gate  # it has listed who is gone, and claims
+            operations.resume(world.store, world.one.dead, subscriber("a"))
+
+    world.store.gate = gate
+    assert world.tell("job2") == {"a": "delivered"}
+    world.sweep(60)
+    assert (world.letters, world.store.under("subscribers/")) == ([], [])
