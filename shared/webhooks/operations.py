@@ -114,7 +114,12 @@ def resume(store: ObjectStore, dead: DeadLetters, subscriber: Subscriber) -> lis
 
     Returns:
         The names of the dead letters that were replayed.
+
+    Raises:
+        BadInput: the subscriber is disabled, so that all of it would be given up again, for that reason.
     """
+    if not subscriber.enabled:
+        raise BadInput(f"subscriber {subscriber.id} is disabled; enable it in SUBSCRIBERS_URL first")
     for key in list(store.list(f"{HEALTH}{subscriber.id}/")):
         store.delete(key)
     missed = [each for each in dead.read(Selection(subscriber=subscriber.id)) if _is_gone(each.facts)]

@@ -175,6 +175,18 @@ def test_resume_brings_back_whom_a_410_switched_off_with_all_that_was_missed(
     assert json.loads(run("resume", "cms", "--json").stdout) == {"subscriber": "cms", "enqueued": []}
 
 
+def test_one_that_is_disabled_is_not_resumed_and_what_it_missed_stays(
+    run: Run, tmp_path: Path, receiver: Receiver
+) -> None:
+    write(tmp_path, entry(receiver))
+    worker = node(tmp_path, receiver, Receivers(lambda _who, _before: GONE), Clock())
+    assert worker.tell("job1")["cms"] == "gone"
+    write(tmp_path, entry(receiver, enabled=False))
+    assert "is disabled; enable it" in str(run("resume", "cms").exception)
+    write(tmp_path, entry(receiver))
+    assert json.loads(run("resume", "cms", "--json").stdout)["enqueued"] == ["deliveries/job1~succeeded~cms~0"]
+
+
 @pytest.mark.parametrize("command", ["test", "resume"])
 def test_who_is_not_there_or_wrong_is_named(run: Run, tmp_path: Path, receiver: Receiver, command: str) -> None:
     write(tmp_path, entry(receiver, "wrong", payload="fat"))
