@@ -106,21 +106,21 @@ class EraseHandler(Handler):
     def _operator_events(self, job_id: str) -> set[str]:
         """Return what stands for a job in the events for operators that name this one."""
         found = (key for key in self.outbox.store.list("operator/") if key.endswith(("/event.json", "/body.json")))
-        return {OPERATOR + key.split("/")[1] for key in found if self._names(key, job_id)}
+        return {OPERATOR + key.split("/")[1] for key in found if self._names(key, f'"jobId":"{job_id}"')}
 
     def _poison(self, job_id: str) -> Iterator[str]:
         for key in self.outbox.store.list(f"{DEAD}notifications/"):
             if key.endswith(".raw") and self._names(key, job_id):
                 yield from (key, f"{key.removesuffix('raw')}json")
 
-    def _names(self, key: str, job_id: str) -> bool:
-        """Say whether an object names the job, in Base64 or not."""
+    def _names(self, key: str, text: str) -> bool:
+        """Say whether an object holds the text, in Base64 or not."""
         try:
             body = self.outbox.store.get(key)
         except ObjectNotFound:
             return False
         encoded = (base64.b64decode(found[: len(found) & ~3]) for found in _BASE64.findall(body))
-        return any(job_id.encode() in text for text in (body, *encoded))
+        return any(text.encode() in each for each in (body, *encoded))
 
     def _delete(self, keys: Iterator[str]) -> int:
         unique = [(key, key) for key in set(keys)]

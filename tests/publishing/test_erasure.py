@@ -106,6 +106,15 @@ def test_everything_of_the_job_goes_and_nothing_of_another() -> None:
     assert not [task for task in world.node().outbox.listed() if task.kind is TaskKind.ERASE]
 
 
+def test_a_job_whose_id_begins_with_its_own_keeps_what_operators_are_told_of_it() -> None:
+    longer = f"{ERASED}-2"
+    world = World(longer)
+    assert (told := world.store.under("operator/"))
+    world.node().worker.run_now([world.node().task(ERASED)], 60)
+    world.erase()
+    assert world.store.under("operator/") == told
+
+
 def test_killed_at_every_step_it_is_erased_after_the_next_sweeps() -> None:
     before = World(ERASED, KEPT)
     for step in count():
