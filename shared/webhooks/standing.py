@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
+from operator import attrgetter
 
 from shared.errors import RelayError
 from shared.outbox.dead_letters import DeadLetters, Letter, Selection
@@ -30,7 +31,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What one look costs is bounded: counts end at ``COUNTED``, lists at ``SHOWN``.
+    """What one look costs is bounded: counts end at ``COUNTED``, lists at ``SHOWN``; of tasks those due soonest.
 
     ``conditions`` is None where webhooks are off; ``trouble`` says why subscribers.json cannot be read.
     """
@@ -45,7 +46,8 @@ class Standing:
 
 def standing(outbox: Outbox, dead: DeadLetters, subscribers: Callable[[], Subscribers] | None) -> Standing:
     """Look; ``subscribers`` reads subscribers.json, and is None where webhooks are off."""
-    tasks, names = list(islice(outbox.listed(), COUNTED)), list(islice(dead.names(), COUNTED))
+    tasks = sorted(islice(outbox.listed(), COUNTED), key=attrgetter("due"))
+    names = list(islice(dead.names(), COUNTED))
     with ThreadPoolExecutor(_READERS) as pool:
         waiting = tuple(pool.map(lambda task: Waiting(task, _last_error(outbox, task)), tasks[:SHOWN]))
     letters = tuple(dead.read(Selection(), names[:SHOWN]))
