@@ -12,8 +12,8 @@ from shared.errors import RelayError
 from shared.outbox.dead_letters import DeadLetters, Letter, Selection
 from shared.outbox.outbox import Outbox
 from shared.outbox.records import Record
-from shared.outbox.task import Task
-from shared.webhooks.operations import Condition, conditions
+from shared.outbox.task import Task, TaskKind
+from shared.webhooks.operations import Condition, Health, conditions
 from shared.webhooks.subscribers import Subscribers
 
 COUNTED = 1000  # keys of tasks, and of dead letters, that are listed
@@ -33,7 +33,8 @@ class Waiting:
 class Standing:
     """What one look costs is bounded: counts end at ``COUNTED``, lists at ``SHOWN``; of tasks those due soonest.
 
-    ``conditions`` is None where webhooks are off; ``trouble`` says why subscribers.json cannot be read.
+    ``conditions`` is None where webhooks are off; ``trouble`` says why subscribers.json cannot be read. ``due`` is when
+    the first of the tasks was due that a sweep would not leave alone, in milliseconds since 1970.
     """
 
     waiting: tuple[Waiting, ...]
@@ -42,6 +43,7 @@ class Standing:
     letter_count: int
     conditions: tuple[Condition, ...] | None
     trouble: str
+    due: int | None = None
 
 
 def standing(outbox: Outbox, dead: DeadLetters, subscribers: Callable[[], Subscribers] | None) -> Standing:
@@ -56,7 +58,10 @@ def standing(outbox: Outbox, dead: DeadLetters, subscribers: Callable[[], Subscr
         found = None if subscribers is None else tuple(conditions(outbox.store, subscribers(), tasks, names))
     except RelayError as error:
         found, trouble = (), error.message
-    return Standing(waiting, len(tasks), letters, len(names), found, trouble)
+    served = {each.subscriber for each in found or () if each.health is not Health.SPARED}
+    alone = {TaskKind.FAN_OUT, TaskKind.DELIVERY} if trouble else {TaskKind.DELIVERY}
+    swept = (task.due for task in tasks if task.kind not in alone or task.subscriber in served)
+    return Standing(waiting, len(tasks), letters, len(names), found, trouble, min(swept, default=None))
 
 
 def _last_error(outbox: Outbox, task: Task) -> str:

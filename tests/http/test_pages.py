@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -322,6 +323,14 @@ def test_of_a_message_that_nobody_understands_it_says_how_to_read_it() -> None:
     poison = Letter("notifications/0123abc", {"reason": "no JSON", "deadAt": "2026-11-26T08:00:00.000Z"})
     service.stands = replace(service.stands, letters=(poison,))
     assert "<code>smarttag dead show notifications/0123abc</code>" in signed_in(READ, service).get(OPERATIONS).text
+
+
+def test_that_sweeps_have_stopped_is_said_of_what_they_would_have_done() -> None:
+    service = published()
+    client = signed_in(READ, service)
+    for due, said in ((None, False), (1, True), (int(time.time() * 1000), False)):
+        service.stands = replace(service.stands, due=due)
+        assert ("Sweeps seem to have stopped" in client.get(OPERATIONS).text) is said
 
 
 def test_replay_does_what_can_be_done_and_counts() -> None:

@@ -36,7 +36,6 @@ def show(context: RequestContext) -> Response:
     service, reader, now = context.service, Reader.of(context.request), time.time()
     found = service.standing()
     today = service.jobs(Filters.read({"since": reader.midnight(reader.today(now))}), "", _TODAY)
-    due = [each.task.due for each in found.waiting if each.task.due <= now * 1000]
     return frame.page(
         context,
         "operations.html.j2",
@@ -45,7 +44,7 @@ def show(context: RequestContext) -> Response:
         alerted=sum(1 for row in today.rows if row.alerts),
         more_today=today.next is not None,
         last=service.last_sweep(),
-        late=bool(due) and now * 1000 - min(due) > _LATE,
+        late=found.due is not None and now * 1000 - found.due > _LATE,
         now=now * 1000,
         spared={each.subscriber for each in found.conditions or () if each.health == "spared"},
         groups=_groups(found.letters),
