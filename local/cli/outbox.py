@@ -23,6 +23,7 @@ from shared.outbox.records import Claim, iso
 from shared.outbox.task import Task, TaskKind
 from shared.relay import Relay
 from shared.webhooks.endpoint_health import TRIPS_AT, breaker_key
+from shared.webhooks.subscribers import Subscribers
 
 
 class Why(str, Enum):
@@ -48,10 +49,10 @@ class Waiting:
 
 @dataclass
 class Reasons:
-    """Finds out why tasks wait, as the objects beside them say; ``unreadable`` says why subscribers.json is."""
+    """Finds out why tasks wait, as the objects beside them say, and subscribers.json, which ``subscribers`` reads."""
 
     outbox: Outbox
-    unreadable: Callable[[], str]
+    subscribers: Callable[[], Subscribers]
     _breakers: dict[str, str] = field(default_factory=dict)
 
     def of(self, task: Task) -> Waiting:
@@ -80,15 +81,23 @@ class Reasons:
     def _due(self, task: Task) -> Waiting:
         if task.due > self.outbox.now():
             return Waiting(task, Why.LATER)
-        if task.kind is not TaskKind.PUBLISH and (reason := self._file):
-            return Waiting(task, Why.SUSPENDED, reason)
+        if task.kind in {TaskKind.FAN_OUT, TaskKind.DELIVERY}:
+            known, unreadable = self._known
+            if unreadable:
+                return Waiting(task, Why.SUSPENDED, unreadable)
+            if task.subscriber and task.subscriber not in known:
+                return Waiting(task, Why.SUSPENDED, "the subscriber is missing from SUBSCRIBERS_URL; it has an hour")
         if task.subscriber and (error := self._breaker(task.subscriber)):
             return Waiting(task, Why.SPARED, error)
         return Waiting(task, Why.DUE)
 
     @cached_property
-    def _file(self) -> str:
-        return self.unreadable()
+    def _known(self) -> tuple[frozenset[str], str]:
+        """Who is in subscribers.json, or why that cannot be read."""
+        try:
+            return frozenset(self.subscribers().by_id), ""
+        except RelayError as error:
+            return frozenset(), error.message
 
     def _breaker(self, subscriber: str) -> str:
         """Return what an endpoint failed with last that is spared; empty if it is not."""
@@ -143,7 +152,7 @@ def outbox(
 
 def _explained(at_hand: Relay, tasks: list[Task]) -> list[Waiting]:
     """Say why each waits; what lies beside it is read side by side."""
-    reasons = Reasons(at_hand.outbox, lambda: _unreadable(at_hand))
+    reasons = Reasons(at_hand.outbox, at_hand.subscribers)
     with progress("Reading", len(tasks)) as told:
 
         def explain(task: Task) -> Waiting:
@@ -153,14 +162,6 @@ def _explained(at_hand: Relay, tasks: list[Task]) -> list[Waiting]:
 
         found = side_by_side([(task.key, task) for task in tasks], explain, threads=at_hand.outbox.threads)
     return sorted(found, key=lambda each: each.task.due)
-
-
-def _unreadable(at_hand: Relay) -> str:
-    try:
-        at_hand.subscribers()
-    except RelayError as error:
-        return error.message
-    return ""
 
 
 def _told(waiting: Waiting) -> dict[str, Any]:

@@ -81,7 +81,9 @@ def test_outbox_says_why_each_task_waits(tmp_path: Path) -> None:
             f"{each['kind']} {each['jobId']}": f"{each['why']}: {each['detail']}" for each in json.loads(shown.stdout)
         }
 
-    (tmp_path / "subscribers.json").write_text('{"version": 1, "subscribers": []}')
+    node.outbox.enqueue(replace(fan_out, kind=TaskKind.DELIVERY, job_id="missing", subscriber="nobody"))
+    node.outbox.enqueue(node.eraser.task("erased", "request"))
+    (tmp_path / "subscribers.json").write_text('{"version": 1, "subscribers": [{"id": "down"}]}')
     found = listed()
     assert found["delivery backing-off"] == "backing off: answered 500"
     assert found["publish held"].startswith("held by a worker: until 20")
@@ -89,12 +91,14 @@ def test_outbox_says_why_each_task_waits(tmp_path: Path) -> None:
     assert found["publish later"] == "not due yet: "
     assert found["publish job"] == found["fanout job"] == "due: for the next sweep: "
     assert found["delivery spared"] == "the endpoint is spared: answered 503"
+    assert found["delivery missing"].startswith("suspended: the subscriber is missing from SUBSCRIBERS_URL")
     assert listed("--subscriber", "down").keys() == {"delivery spared"}
     assert listed("--job", "held", "--since", "1h").keys() == {"publish held"}
     assert listed("--since", "2999-01-01") == {}
     assert len(listed("--limit", "2")) == 2
     (tmp_path / "subscribers.json").write_text("half-writ")
     assert listed("--job", "job")["fanout job"].startswith("suspended: SUBSCRIBERS_URL holds no valid JSON")
+    assert listed("--job", "erased") == {"erase erased": "due: for the next sweep: "}
 
 
 @pytest.mark.parametrize("command", [["outbox"], ["dead", "list"]])
