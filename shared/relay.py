@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -115,8 +116,20 @@ class Relay(Wiring):
         return self.publisher.erase(self.eraser.task(job_id, request_id))
 
     def stored(self, job_id: str, name: str) -> bytes:
-        """Return one artifact; ``ObjectNotFound`` if the job left none of that name."""
-        return self.store.get(artifact_key(job_id, name))
+        """Return one artifact; ``ObjectNotFound`` if the job left none of that name, ``JobErased`` if it was erased."""
+        with self._unless_erased(job_id):
+            return self.store.get(artifact_key(job_id, name))
+
+    @contextmanager
+    def _unless_erased(self, job_id: str) -> Iterator[None]:
+        """Raise ``JobErased`` where nothing is found because the job was erased."""
+        try:
+            yield
+        except ObjectNotFound:
+            from shared.publishing.erasure import check_not_erased
+
+            check_not_erased(self.store, job_id)
+            raise
 
     def arrived(self, job_id: str) -> str | None:
         """Return when the answer of MPS was stored; None if none was."""
@@ -132,17 +145,23 @@ class Relay(Wiring):
         return summarise(self.source.query(job_id, self.query_seconds), job_id)
 
     def deliveries(self, job_id: str) -> list[dict[str, Any]]:
-        """Return every subscriber's state, attempts and next try."""
+        """Return every subscriber's state, attempts and next try; ``JobErased`` if the job was erased."""
+        from shared.publishing.erasure import check_not_erased
         from shared.webhooks.history import deliveries_of
 
-        return deliveries_of(self.store, job_id)
+        found = deliveries_of(self.store, job_id)
+        if not found:
+            check_not_erased(self.store, job_id)
+        return found
 
     def redeliver(self, job_id: str, subscriber_id: str, *, request_id: str) -> dict[str, Any]:
         """Send to one subscriber again, with the same id and body."""
         announcer = self.announcer()
         if announcer is None:
             raise ObjectNotFound("webhooks are off: set SUBSCRIBERS_URL", jobId=job_id)
-        return self.publisher.redeliver(announcer.redelivery(job_id, subscriber_id, request_id))
+        with self._unless_erased(job_id):
+            task = announcer.redelivery(job_id, subscriber_id, request_id)
+        return self.publisher.redeliver(task)
 
     def conditions(self) -> list[Condition]:
         """Return how every subscriber is doing."""

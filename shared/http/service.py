@@ -39,7 +39,7 @@ class Service(Protocol):
         ...
 
     def stored(self, job_id: str, name: str) -> bytes:
-        """Return one artifact; ``ObjectNotFound`` if the job left none of that name."""
+        """Return one artifact; ``ObjectNotFound`` if the job left none of that name, ``JobErased`` if it was erased."""
         ...
 
     def arrived(self, job_id: str) -> str | None:

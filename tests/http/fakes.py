@@ -145,6 +145,8 @@ class FakeService:
         try:
             return self.artifacts[job_id, name]
         except KeyError:
+            if job_id in self.erased:
+                raise JobErased("oss://secret-bucket/") from None
             raise ObjectNotFound(f"oss://secret-bucket/jobs/{job_id}/{name} does not exist") from None
 
     def arrived(self, job_id: str) -> str | None:

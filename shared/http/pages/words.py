@@ -67,6 +67,7 @@ PROBLEMS = {
         "这里没有这个作业的内容：它尚未发布，或已被删除。",
         "Nothing is stored here for this job: it is not published, or was erased.",
     ),
+    "job-erased": Label("这个作业的全部内容已被清除。", "Everything of this job was erased."),
     "no-such-route": Label("没有这个文件。", "There is no such file."),
     "no-such-link": Label(
         "打不开：链接有误、已过期，或不含这个文件。请向发给您的人要一个新的。",
