@@ -160,7 +160,7 @@ class Nlp:
     questions: tuple[dict[str, str], ...]  # {question, answer}
     speakers: tuple[dict[str, str], ...]  # {id, name, summary}
     scenes: dict[str, float]  # interview | lecture | meeting -> score
-    topics: tuple[str, ...] = ()  # the heads of the mind map
+    topics: tuple[str, ...] = ()  # the titles of the mind map, each before those below it
     translation: str = ""  # one sentence a line
 
 

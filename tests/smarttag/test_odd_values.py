@@ -424,6 +424,18 @@ def test_two_results_of_the_language_model_are_put_together() -> None:
     assert (nlp.scenes, nlp.translation) == ({"一": 0.5, "二": 0.5}, "Yes.\nYes.\nYes.\nYes.")
 
 
+def test_every_title_of_a_mind_map_is_kept_each_before_those_below_it() -> None:
+    below: list[Any] = [{"title": "历史", "topic": [{"title": "百年"}]}, 7, {"title": "修复", "topic": []}]
+    deep: dict[str, Any] = {"title": "底"}
+    for _ in range(300):
+        deep = {"topic": [deep]}
+    maps = [{"title": "老码头", "topic": below}, {"title": "街区"}, deep]
+    summary = summarise(answer(("NLP", {"summarization": {"mindMapSummary": maps}})))
+    assert summary.nlp is not None
+    assert summary.nlp.topics == ("老码头", "历史", "百年", "修复", "街区", "底")
+    assert codes(summary) == [("wrong-type", ".summarization.mindMapSummary[0].topic[1]")]
+
+
 def test_a_failed_part_is_told() -> None:
     summary = summarise(answer(("TextLabel", {"success": False, "message": "x", "tags": []})))
     assert codes(summary) == [("vendor-failed", "")]

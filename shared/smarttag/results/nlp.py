@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from itertools import groupby
 from operator import itemgetter
@@ -106,12 +106,21 @@ def _summaries(value: Json, path: str, checked: CheckedValues) -> dict[str, Any]
     speakers = {"id": "speakerId", "name": "speakerName", "summary": "summary"}
     questions = {"question": "question", "answer": "answer"}
     named = {"speakers": ("conversationalSummary", speakers), "questions": ("questionsAnsweringSummary", questions)}
-    topics = _records(item.get("mindMapSummary"), {"title": "title"}, f"{path}.mindMapSummary", checked)
     return {
         "summary": checked.text(item.get("paragraphSummary"), f"{path}.paragraphSummary"),
         **{ours: _records(item.get(key), keys, f"{path}.{key}", checked) for ours, (key, keys) in named.items()},
-        "topics": tuple(topic["title"] for topic in topics),
+        "topics": tuple(_titles(item.get("mindMapSummary"), f"{path}.mindMapSummary", checked)),
     }
+
+
+def _titles(value: Json, path: str, checked: CheckedValues) -> Iterator[str]:
+    """Yield the titles of the mind map, each before those below it."""
+    left = checked.items(value, path)[::-1]
+    while left:  # it may be too deep to call oneself
+        where, item = left.pop()
+        if title := checked.text(item.get("title"), f"{where}.title"):
+            yield title
+        left += checked.items(item.get("topic"), f"{where}.topic")[::-1]
 
 
 def _minutes(value: Json, path: str, checked: CheckedValues) -> dict[str, Any]:
