@@ -182,7 +182,7 @@ class SummaryBuilder:
         heard += [self.audioMs, *(chapter.endMs for chapter in self.chapters)]
         latest = max(seen + heard) or None  # a picture has its only moment at 0
         kind: model.MediaKind = "video" if max(seen) or types.keys() & _MOVING else "unknown"
-        if "ImageLabel" in types and "VideoLabel" not in types:
+        if "ImageLabel" in types and "VideoLabel" not in types and not self.segments:  # a picture does not speak
             kind, latest = "image", None
         return duration.infer(kind, self.shares, seen_until, latest, self.checked)
 

@@ -414,6 +414,18 @@ def test_an_image_is_spoken_of_as_an_image() -> None:
         assert not re.search("视频|片长|画面|屏幕文字|时间线|出镜|语音", text)
 
 
+def test_speech_beside_an_imagelabel_is_shown_and_no_image_is_told_of() -> None:
+    person = {"name": "甲", "category": "celebrity", "score": 0.9}
+    said = {"details": [{"from": 1.0, "to": 2.0, "content": "大家好"}]}
+    results = [{"Type": "ImageLabel", "Data": {"persons": [person]}}, {"Type": "ASR", "Data": said}]
+    analysis = analyse(orjson.dumps({"JobStatus": "Success", "Results": results}))
+    assert (analysis.summary.media.kind, analysis.summary.media.durationMs) == ("unknown", 2000)
+    page = Page(render(analysis))
+    assert "一张图片" not in page.text
+    assert "甲" in page.text
+    assert "大家好" in page.text
+
+
 def test_2500_lines_of_speech_are_folded() -> None:
     page = render(samples.three_hours()).decode()
     words = page.split('id="words"')[1]
