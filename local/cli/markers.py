@@ -83,11 +83,7 @@ def marks(summary: Summary) -> list[Mark]:
     """Return every appearance of persons, tags and concepts, and every chapter, in order of time."""
     found = [Mark(p.name, *span, p.sensitive) for p in summary.persons for span in p.appearances]
     found += [Mark(tag.name, *span) for tag in summary.tags for span in tag.appearances]
-    found += [
-        Mark(concept.label or concept.level2 or concept.level1, *span)
-        for concept in summary.concepts
-        for span in concept.appearances
-    ]
+    found += [Mark(concept.name, *span) for concept in summary.concepts for span in concept.appearances]
     found += [Mark(chapter.headline, chapter.startMs, chapter.endMs) for chapter in summary.chapters]
     return sorted(found, key=lambda mark: (mark.from_ms, mark.to_ms, mark.name))
 

@@ -48,7 +48,7 @@ def _sensitive(persons: Iterable[Person], concepts: Iterable[Concept]) -> Iterat
             yield kind, person.name, person
     for concept in concepts:
         for kind in alert_kinds_of(concept):
-            yield kind, concept.label, concept
+            yield kind, concept.name, concept
 
 
 def _detail(seen: Seen) -> str:

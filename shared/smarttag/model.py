@@ -89,6 +89,11 @@ class Concept(Seen):
     label: str
     knowledge: dict[str, Any] | None
 
+    @property
+    def name(self) -> str:
+        """What to call it: MPS may leave the label empty."""
+        return self.label or self.level2 or self.level1
+
 
 @dataclass(frozen=True, slots=True)
 class Classification:

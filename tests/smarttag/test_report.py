@@ -401,6 +401,13 @@ def test_a_concept_is_marked_exactly_if_it_raises_an_alert(level1: str, level2: 
     assert ("#concept-1" in page.attributes("a", "href")) is raised
 
 
+def test_an_alert_of_a_concept_without_a_label_has_its_levels_name_and_leads_to_its_row() -> None:
+    entity = {"labelLevel1": "人脸", "labelLevel2": "政治人物", "label": "", "detailInfo": []}
+    analysis = _analysed("CPVLabel", {"entities": [entity]})
+    assert [alert.name for alert in analysis.summary.alerts] == ["政治人物"]
+    assert '<a href="#concept-1"><b><bdi>政治人物</bdi></b></a>' in render(analysis).decode()
+
+
 def _analysed(name: str, data: dict[str, Any]) -> Analysis:
     return analyse(orjson.dumps({"JobStatus": "Success", "Results": [{"Type": name, "Data": data}]}), "job")
 

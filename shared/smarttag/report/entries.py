@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from shared.smarttag.alerts import alert_kinds_of, members
-from shared.smarttag.model import Alert, Concept, Person, Seen, Summary
+from shared.smarttag.model import Alert, Person, Seen, Summary
 from shared.smarttag.report import times
 from shared.smarttag.report.labels import ALERTS, CATEGORIES, Label
 
@@ -80,8 +80,7 @@ def alert_lines(summary: Summary, found: Iterable[Entry], shown: frozenset[str])
     rows: dict[tuple[str, str], Entry] = {}
     for entry in found:
         for kind in entry.alerts:
-            name = entry.seen.label if isinstance(entry.seen, Concept) else getattr(entry.seen, "name", "")
-            rows.setdefault((kind, name), entry)
+            rows.setdefault((kind, getattr(entry.seen, "name", "")), entry)
     severity = list(ALERTS)
 
     def order(alert: Alert) -> tuple[int, float, str]:
