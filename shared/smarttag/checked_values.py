@@ -100,16 +100,20 @@ class CheckedValues:
         return found
 
     def array(self, value: Json, path: str) -> list[Json]:
-        """Return a list; null is an empty one, and so is blank text."""
+        """Return a list; null is an empty one, and so are blank text and an object of nothing."""
         value = self.unwrapped(value, path)
         if isinstance(value, list):
             return value
         if isinstance(value, Rows):
             return [row for _, batch in value.batches() for row in batch]
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
+            if all(map(str.isdecimal, value)):
+                message = "an object with numbers for names where a list is documented; read as one"
+                self.warn("numbered-object", path, message)
+                return [*value.values()]
             self.warn("single-object", path, "an object where a list is documented; read as a list of one")
             return [value]
-        if not _is_blank(value):
+        if not _is_blank(value) and value != {}:
             self.wrong(value, path, "a list")
         return []
 

@@ -169,6 +169,18 @@ def test_one_range(row: Any, expected: list[tuple[int, int]], warned: list[tuple
     assert codes(summary) == [(code, f"{at}.{where}" if where else at) for code, where in warned]
 
 
+def test_an_object_whose_names_are_numbers_is_the_list_of_what_they_name() -> None:
+    rows = {str(at): person(name=name) | {"occurrences": {"0": seen(1.0, 2.0)}} for at, name in enumerate("甲乙")}
+    summary = summarise(answer(("VideoLabel", {"persons": rows, "tags": {}})))
+    assert [(found.name, found.seenMs) for found in summary.persons] == [("乙", 1000), ("甲", 1000)]
+    assert codes(summary) == [
+        ("numbered-object", ".persons"),
+        ("numbered-object", ".persons[0].occurrences"),
+        ("numbered-object", ".persons[1].occurrences"),
+    ]
+    assert summary.tags == ()
+
+
 @pytest.mark.parametrize(
     ("score", "expected", "warned"),
     [(-1, None, 0), (-1.0, None, 0), (None, None, 0), ("0.5", 0.5, 1), (-0.5, None, 1), (1, 1.0, 0), (True, None, 1)],

@@ -88,6 +88,7 @@ WARNINGS = {
     "not-text": "此处应为文字，已按文字保留",
     "nul": "文字中的 NUL 已替换",
     "number-as-text": "写成文字的数字，已按数字读取",
+    "numbered-object": "此处应为列表而是以数字为名的对象，已按列表读取",
     "ratios-disagree": "各行的占比与时间对不上同一个片长，未推断片长",
     "result-elsewhere": "此处应为结果而是网址，已收入链接，未读取",
     "reversed-range": "结束早于开始，已丢弃",
