@@ -288,8 +288,16 @@ def test_one_person_in_two_rows_is_one_and_two_unknown_faces_are_two() -> None:
 
 
 def test_two_people_without_a_name_are_two() -> None:
-    rows = [person(seen(0.0, 2.0), name=name) for name in ("", None)]
-    assert len(summarise(answer(("VideoLabel", {"persons": rows}))).persons) == 2
+    rows = [person(seen(0.0, 2.0), name=name) for name in ("", None, " ", " ")]
+    assert len(summarise(answer(("VideoLabel", {"persons": rows}))).persons) == 4
+
+
+@pytest.mark.parametrize("category", ["Unknown", " unknown", "未知人脸"])
+@pytest.mark.parametrize("name", ["VideoLabel", "ImageLabel"])
+def test_unknown_faces_are_those_of_every_spelling(name: str, category: str) -> None:
+    rows = [person(seen(0.0, 2.0), category=category, name="未知人脸") for _ in range(2)]
+    found = summarise(answer((name, {"persons": rows}))).persons
+    assert [face.category for face in found] == ["unknown", "unknown"]
 
 
 def test_ratios_that_share_no_duration_are_doubted() -> None:

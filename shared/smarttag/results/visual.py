@@ -11,6 +11,7 @@ from shared.smarttag.long_lists import batches
 from shared.smarttag.model import Classification
 from shared.smarttag.results import appearances
 
+_UNKNOWN = frozenset({UNKNOWN, "未知人脸", "未知人物"})  # as the documents of both generations write it
 _FIELDS = frozenset({"persons", "tags", "classifications", "success", "message"})
 
 
@@ -69,8 +70,10 @@ def _batches(data: Item, path: str, builder: SummaryBuilder) -> Iterator[list[Ro
 
 def _person(item: Item, where: str, builder: SummaryBuilder) -> Row:
     name, category = (builder.checked.text(item.get(key), f"{where}.{key}") for key in ("name", "category"))
+    if category.strip().lower() in _UNKNOWN:
+        category = UNKNOWN
     # Two unknown faces are two people, whatever they are called; so are two without a name.
-    number = len(builder.persons) if category == UNKNOWN or not name else -1
+    number = len(builder.persons) if category == UNKNOWN or not name.strip() else -1
     key = (name, category, number)
     return item, where, builder.appearances(builder.persons, key, ("person", name, category), where)
 
