@@ -28,6 +28,8 @@ READERS: dict[str, Reader] = {
     "Subtitle": links.subtitle,
 }
 _CONTAINERS = {"persons", "tags", "classifications", "details", *concepts.KINDS, *nlp.CONTENT}  # hold lists or objects
+_PART = {"details", "success", "message"}  # what an object with rows is known by
+_ROWS = {"ASR", "OCR"}  # hold rows and nothing else
 _SPELLED = {name.lower(): name for name in READERS}
 # Of several results of one Type, the worst state is reported.
 _WORST: tuple[ReadState, ...] = ("empty", "ok", "failed", "unknown", "invalid")
@@ -71,7 +73,7 @@ def _read_all(job: Envelope, lists: LongLists, builder: SummaryBuilder) -> dict[
             continue
         spelled = {member.lower(): member for member in result}  # SDKs of the vendor begin them with a small letter
         kind, data = spelled.get("type", "Type"), spelled.get("data", "Data")
-        name = builder.checked.text(result.get(kind), f"{path}.{kind}")
+        name = builder.checked.text(result.get(kind), f"{path}.{kind}").strip()
         name = _SPELLED.get(name.lower(), name)
         result["Data"] = result.pop(data, None)
         states.setdefault(name, []).append(_read_one(name, result, f"{path}.{data}", lists, builder))
@@ -105,6 +107,9 @@ def _read_parts(name: str, data: Json, path: str, builder: SummaryBuilder) -> tu
     """Read an object, or each of a list; return whether anything was held, and whether the vendor says it failed."""
     checked = builder.checked
     parts = [(path, data)] if isinstance(data, dict) else checked.items(data, path)
+    if name in _ROWS and isinstance(data, list) and parts and not any(_PART & part.keys() for _, part in parts):
+        checked.warn("no-details", path, "rows where an object that has them as details is documented; read as those")
+        parts = [(path, {"details": [part for _, part in parts]})]
     failed = [where for where, part in parts if part.get("success") is False]
     for where in failed:
         checked.warn("vendor-failed", where, "the vendor says that this part did not succeed")

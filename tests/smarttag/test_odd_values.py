@@ -94,6 +94,25 @@ def test_an_answer_as_sdks_that_begin_names_with_a_small_letter_print_it_is_read
     assert codes(summary) == [("sdk-envelope", "$"), ("no-time", at)]
 
 
+def test_rows_and_links_without_details_around_them_are_read_and_said_to_be_so() -> None:
+    said = [{"from": 0.5, "to": 1.0, "content": "好"}, {"from": 1.0, "to": 2.0, "content": "吗"}]
+    shown = [{"timestamp": 1.0, "info": [{"content": "字", "score": 0.5}]}]
+    files = {"chResultUrl": "https://example.com/ch.txt", "success": True, "message": "SUCCESS"}
+    summary = summarise(answer(("ASR", said), ("OCR", shown), ("Subtitle", files), ("Subtitle", {"success": True})))
+    assert summary.transcript is not None
+    assert summary.transcript.excerpt == "好 吗"
+    assert summary.screenText is not None
+    assert [item.text for item in summary.screenText.items] == ["字"]
+    assert [(link.name, link.url) for link in summary.links] == [("chResultUrl", "https://example.com/ch.txt")]
+    assert {state.state for state in summary.types.values()} == {"ok"}
+    assert [code for code, _ in codes(summary)] == ["no-details"] * 3
+    assert {state.state for state in summarise(answer(("ASR", [7]), ("OCR", [{"a": 1}]))).types.values()} == {"invalid"}
+
+
+def test_blanks_around_a_type_are_none_of_its_name() -> None:
+    assert summarise(answer((" Meta\n", {"title": "T"}))).types.keys() == {"Meta"}
+
+
 @pytest.mark.parametrize("results", [None, {}, [], {"Result": None}, {"Result": []}])
 def test_no_results_are_an_empty_summary(results: Any) -> None:
     summary = summarise(json.dumps({"JobStatus": "processing", "Results": results}).encode())

@@ -6,6 +6,8 @@ from shared.smarttag.builder import SummaryBuilder
 from shared.smarttag.checked_values import Item, Json, shown, without_nul
 from shared.smarttag.model import Link
 
+_NO_LINKS = frozenset({"success", "message"})
+
 
 def is_url(value: Json) -> bool:
     """Return whether a value is an http or https URL and nothing else."""
@@ -20,7 +22,10 @@ def elsewhere(kind: str, name: str, url: str, path: str, builder: SummaryBuilder
 
 def subtitle(data: Item, path: str, builder: SummaryBuilder) -> bool:
     """Read one Subtitle: links under ``details``, an object or a list. Return whether it held anything."""
-    builder.checked.unknown_fields(data, frozenset({"details", "success", "message"}), path)
+    if "details" not in data and data.keys() - _NO_LINKS:
+        builder.checked.warn("no-details", path, "links where an object that has them as details is documented; kept")
+        return _links("Subtitle", data, path, builder)
+    builder.checked.unknown_fields(data, frozenset({"details", *_NO_LINKS}), path)
     return _links("Subtitle", data.get("details"), f"{path}.details", builder)
 
 
@@ -37,7 +42,7 @@ def _links(kind: str, value: Json, path: str, builder: SummaryBuilder) -> bool:
         where = f"{path}[{index}]" if parts is value else path
         part = builder.checked.unwrapped(raw, where)
         for name, url in (part if isinstance(part, dict) else {"": part}).items():
-            if url in (None, "") or name in ("success", "message"):
+            if url in (None, "") or name in _NO_LINKS:
                 continue
             if is_url(url):
                 builder.links.append(Link(kind, without_nul(name), builder.checked.text(url, where)))
