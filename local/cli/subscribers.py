@@ -11,7 +11,7 @@ import typer
 from rich.table import Column
 
 from local.cli.printing import say, say_json, say_table
-from shared.errors import BadInput
+from shared.errors import BadInput, SubscribersBroken
 from shared.relay import relay
 from shared.webhooks.operations import Condition
 
@@ -37,7 +37,10 @@ def check(
             raise BadInput(f"{source}: no such file")
         url = Path(source).absolute().as_uri()
     output = os.environ.get("OUTPUT_URL") or "file:///"  # not used, but settings without it are refused
-    found = relay({**os.environ, "OUTPUT_URL": output, "SUBSCRIBERS_URL": url}).subscribers()
+    try:
+        found = relay({**os.environ, "OUTPUT_URL": output, "SUBSCRIBERS_URL": url}).subscribers()
+    except SubscribersBroken as error:
+        raise BadInput(error.message.replace("SUBSCRIBERS_URL", source, 1)) from None
     if as_json:
         faults = {each.id: each.reason for each in found.broken}
         say_json([{"subscriber": name, "faults": faults.get(name)} for name in sorted(found.by_id)])

@@ -7,6 +7,7 @@ or more of a URL than its host.
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -138,7 +139,7 @@ def parse(body: bytes, env: Mapping[str, str], check_url: Callable[[str], object
         SubscribersBroken: the file as a whole cannot be read.
     """
     try:
-        document = orjson.loads(body)
+        document = orjson.loads(body.removeprefix(BOM_UTF8))  # editors of Windows write one
     except orjson.JSONDecodeError as error:
         # Not chained: the cause carries the whole file, secrets included.
         raise SubscribersBroken(f"SUBSCRIBERS_URL holds no valid JSON ({error}); correct the file") from None

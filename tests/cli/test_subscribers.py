@@ -91,8 +91,10 @@ def test_check_of_a_good_file_by_name_and_by_url(run: Run, tmp_path: Path, recei
     for source in (str(path), path.as_uri()):
         done = run("check", source)
         assert (done.exit_code, done.stdout) == (0, "1 of 1 subscribers are in order\n")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert run("check", str(path)).exit_code == 0
     path.write_bytes(b"{")
-    assert "no valid JSON" in str(run("check", str(path)).exception)
+    assert str(run("check", str(path)).exception).startswith(f"{path} holds no valid JSON")
     assert "no such file" in str(run("check", str(tmp_path / "nowhere")).exception)
 
 
