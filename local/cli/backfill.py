@@ -70,6 +70,8 @@ def backfill(
     into = failed or ids.with_name(f"{ids.stem}-failed.txt")
     if into.resolve() == ids.resolve():
         raise BadInput(f"--failures {into} is the file with the IDs; name another one")
+    if into.name in {"", ".."} or into.is_dir():
+        raise BadInput(f"--failures {into} is a folder; name a file")
     pacer = Pacer(rate)
     publish = over_http(api, env.get("SMARTTAG_TOKEN", ""), pacer) if api else directly(env, pacer)
     logs.set_up("CRITICAL", sys.stderr)  # what goes wrong with a job is told here

@@ -27,9 +27,11 @@ import pyte
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from local import recorded
 from local.backfill import THREADS, BadLine, Outcome, Pacer, State, failures, over_http, read_ids
+from local.cli import main
 from local.cloud.accounts import USER
 from local.cloud.mps import MpsStandIn
 from local.cloud.oss import BUCKET, REGION, OssStandIn
@@ -327,6 +329,14 @@ def test_a_file_that_is_no_utf_8_is_refused_whole(tmp_path: Path, content: bytes
         read_ids(tmp_path / "ids.txt")
     with pytest.raises(BadInput, match="No such file"):
         read_ids(tmp_path / "other.txt")
+
+
+@pytest.mark.parametrize("into", ["..", "nowhere/..", "."])
+def test_a_folder_to_list_failures_in_is_refused_before_any_job(tmp_path: Path, into: str) -> None:
+    (tmp_path / "ids.txt").write_text("a\n")
+    arguments = ["backfill", str(tmp_path / "ids.txt"), "--failures", into, "--api", "http://127.0.0.1:9"]
+    done = CliRunner().invoke(main.app, arguments, env={"SMARTTAG_TOKEN": "t"})
+    assert (str(done.exception), done.stdout) == (f"--failures {into} is a folder; name a file", "")
 
 
 def test_what_is_listed_as_failed_can_be_read_again(tmp_path: Path) -> None:
