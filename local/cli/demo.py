@@ -16,6 +16,7 @@ from rich.table import Column
 from rich.text import Text
 
 from local import recorded
+from local.cli.files import must_be_writable
 from local.cli.printing import console, printable, say, say_table
 from local.cloud.accounts import ROLE
 from local.cloud.server import Fault, Response
@@ -56,6 +57,7 @@ def demo(
 ) -> None:
     """Play recorded jobs of every result type through both functions on this machine, and check the outcome."""
     _clear(output)
+    must_be_writable(output)
     jobs = recorded.jobs()
     with world(output, {job.job_id: job.response for job in jobs.values()}) as cloud:
         say(f"Local cloud is up: MPS {cloud.mps.url}, OSS {cloud.oss.url}, HTTP API {cloud.http.url}")

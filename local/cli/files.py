@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -40,6 +41,20 @@ def write_below(root: Path, name: str, body: bytes) -> None:
             except OSError:
                 os.unlink(unfinished, dir_fd=at)
                 raise
+
+
+def must_be_writable(folder: Path) -> None:
+    """Make a folder that ``--output`` names, with those above it.
+
+    Raises:
+        BadInput: it cannot be made, or nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise BadInput(f"--output {folder}: {error.strerror}; name a folder that can be written to") from error
 
 
 def _entered(stack: ExitStack, at: int, folder: str) -> int:

@@ -17,6 +17,7 @@ import typer
 from rich.text import Text
 
 from local import recorded
+from local.cli.files import must_be_writable
 from local.cli.printing import console, printable, say
 from local.cloud.world import ALLOWED, TOKEN, World, secret, world
 from local.responses import fault, job_id_of
@@ -85,6 +86,7 @@ def _checked(url: str) -> str:
 @contextmanager
 def _folder(output: Path | None) -> Iterator[Path]:
     if output is not None:
+        must_be_writable(output)
         yield output
     else:
         with tempfile.TemporaryDirectory(prefix="smarttag-", ignore_cleanup_errors=True) as folder:

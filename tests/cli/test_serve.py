@@ -95,6 +95,7 @@ def test_a_busy_port_is_told_in_a_line() -> None:
         ("--job", "nowhere.json", "No such file"),
         ("--subscribe", "ftp://127.0.0.1/", "url is no plain"),
         ("--subscribe", "http://10.0.0.1/hook", "10.0.0.1"),
+        ("--output", f"{os.devnull}/below", "Not a directory; name a folder that can be written to"),
     ],
 )
 def test_what_cannot_be_served_is_told_in_a_line(option: str, value: str, says: str) -> None:
@@ -110,6 +111,12 @@ def test_the_demo_deletes_nothing_that_it_did_not_make(tmp_path: Path) -> None:
     assert done.returncode == 2, done.stdout
     assert "holds other things than an earlier demo" in " ".join(done.stderr.replace("│", "").split())
     assert {path.name for path in tmp_path.iterdir()} == {"logs", "film.mov"}
+
+
+def test_a_folder_that_the_demo_cannot_make_is_told_in_a_line() -> None:
+    done = subprocess.run([*COMMAND, "demo", "-o", f"{os.devnull}/x"], capture_output=True, text=True, check=False)
+    told = f"smarttag: --output {os.devnull}/x: Not a directory; name a folder that can be written to\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", told)
 
 
 def test_the_pictures_are_of_the_job_whose_report_the_demo_opens(tmp_path: Path) -> None:
