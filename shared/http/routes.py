@@ -229,23 +229,28 @@ def publish_many(context: RequestContext) -> Response:
         if not isinstance(job_id, str) or not is_job_id(job_id):
             raise Problem(MALFORMED, f"jobIds[{index}] must be {JOB_ID_RULE}.")
     service = context.service  # made once, here, not by the first of many threads
-    errors: list[RelayError] = []
 
-    def enqueue(job_id: str) -> dict[str, Any]:
+    def enqueue(job_id: str) -> tuple[str, RelayError | None]:
         try:
             service.enqueue(job_id, redeliver=redeliver, request_id=context.redelivery_id)
         except RelayError as error:
             log_error("http.job.failed", error, level=problems.level_of(error), jobId=job_id)
-            errors.append(error)
-            return {"jobId": job_id, "outcome": "failed", "problem": problems.document(error, context.request_id)}
-        return {"jobId": job_id, "outcome": Word.ACCEPTED.value}
+            return job_id, error
+        return job_id, None
 
     unique = dict.fromkeys(job_ids)
-    results = {str(done["jobId"]): done for done in side_by_side([(name, name) for name in unique], enqueue)}
-    if errors:
-        end_if_stranded(errors[-1], context.request.environ.get("fc.context"))
-    counts = Counter(done["outcome"] for done in results.values())
-    return context.json({"results": [results[name] for name in unique], "counts": dict(sorted(counts.items()))}, 202)
+    errors = dict(side_by_side([(name, name) for name in unique], enqueue))
+    results = [_enqueued(name, errors[name], context.request_id) for name in unique]
+    if failed := [error for error in errors.values() if error]:
+        end_if_stranded(failed[-1], context.request.environ.get("fc.context"))
+    counts = Counter(done["outcome"] for done in results)
+    return context.json({"results": results, "counts": dict(sorted(counts.items()))}, 202)
+
+
+def _enqueued(job_id: str, error: RelayError | None, request_id: str) -> dict[str, Any]:
+    if error is None:
+        return {"jobId": job_id, "outcome": Word.ACCEPTED.value}
+    return {"jobId": job_id, "outcome": "failed", "problem": problems.document(error, request_id)}
 
 
 def get_deliveries(context: RequestContext) -> Response:
