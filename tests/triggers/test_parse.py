@@ -235,7 +235,7 @@ POISON: dict[str, tuple[bytes, str]] = {
     "JobId a path": (b'{"Type":"smarttag","JobId":"../../etc"}', "'../../etc'"),
     "JobId with a line end": (b'{"Type":"smarttag","JobId":"abc\\n"}', "A-Z"),
     "Type no text": (b'{"Type":["smarttag"],"JobId":"a"}', "Type must be a string"),
-    "a lone surrogate": (b'{"Type":"smarttag","JobId":"\\ud800"}', "not valid JSON"),
+    "a lone surrogate": (b'{"Type":"smarttag","JobId":"\\ud800"}', "A-Z"),
     "unknown command": (b'{"command":"erase","jobId":"a"}', "'erase'"),
     "refresh no boolean": (b'{"command":"publish","jobId":"a","refresh":1}', "refresh must be true or false"),
     "requestId a number": (b'{"command":"publish","jobId":"a","requestId":0}', "requestId"),
@@ -252,6 +252,13 @@ POISON: dict[str, tuple[bytes, str]] = {
         "document type or entities",
     ),
 }
+
+
+@pytest.mark.parametrize("envelope", ENVELOPES.values(), ids=ENVELOPES.keys())
+@pytest.mark.parametrize("half", ["\\ud83d", "\\ude00"])
+def test_user_data_that_was_cut_within_a_character_costs_no_job(envelope: Callable[[str], str], half: str) -> None:
+    text = f'{{"Type": "smarttag", "JobId": "a", "State": "Success", "UserData": "\\ud83d\\ude00{half}b"}}'
+    assert parse(envelope(text).encode()) == (JobChanged("a", "Success", "\U0001f600\ufffdb"),)
 
 
 @pytest.mark.parametrize(("event", "reason"), POISON.values(), ids=POISON.keys())
