@@ -32,7 +32,7 @@ _MASK = "***"
 _SHAPES = regex(
     r"wh(?:sec|sk)_[A-Za-z0-9+/=_-]+"  # webhook secrets
     r"|\b(?:LTAI|STS\.)[A-Za-z0-9]{8,}"  # AccessKey IDs
-    r"|\blnk_[A-Za-z0-9_-]+\.[0-9]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"  # tokens of links
+    r"|\blnk_[A-Za-z0-9_-]{1,64}\.[0-9]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"  # of links; bounded: linear
     r"|\bses_[0-9]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"  # sessions
     r"|(?i:(?<=bearer ))[^\s&'\"]+"
 )
