@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 import orjson
@@ -29,6 +29,9 @@ from shared.outbox.partitions import side_by_side
 from shared.outbox.records import iso
 from shared.publishing.reports import Word
 from shared.settings import ApiToken
+
+if TYPE_CHECKING:
+    from shared.catalogue.search import Page
 
 LINKED = "/s/{token}/{artifact}"
 POLL_SECONDS = 15
@@ -142,8 +145,6 @@ def openapi(context: RequestContext) -> Response:
 
 def list_jobs(context: RequestContext) -> Response:
     """Answer published jobs, newest first, that all filters want."""
-    from shared.catalogue.filters import Filters
-
     query = context.request.args
     given = query.to_dict()
     if len(given) != len(list(query.items(multi=True))) or not all(given.values()):
@@ -151,12 +152,19 @@ def list_jobs(context: RequestContext) -> Response:
     cursor, limit = given.pop("cursor", ""), given.pop("limit", str(JOBS_PER_PAGE))
     if not re.fullmatch("[0-9]{1,3}", limit, re.ASCII) or not 1 <= int(limit) <= MOST_JOBS_PER_PAGE:
         raise Problem(MALFORMED, f"limit must be a whole number from 1 to {MOST_JOBS_PER_PAGE}.")
-    try:
-        page = context.service.jobs(Filters.read(given), cursor, int(limit))
-    except BadInput as error:
-        raise Problem(MALFORMED, f"{error.message[:1].upper()}{error.message[1:]}.") from None
+    page = find_jobs(context, given, cursor, int(limit))
     rows = [row.to_json() for row in page.rows]
     return context.json({"jobs": rows, "next": page.next, "searchedTo": page.searched_to})
+
+
+def find_jobs(context: RequestContext, given: Mapping[str, str], cursor: str, limit: int) -> Page:
+    """Return published jobs, newest first, that all filters want; ``Problem`` 400 says what to send instead."""
+    from shared.catalogue.filters import Filters
+
+    try:
+        return context.service.jobs(Filters.read(given), cursor, limit)
+    except BadInput as error:  # it names filters and the rules for them, and nothing of ours
+        raise Problem(MALFORMED, f"{error.message}.") from None
 
 
 def get_job(context: RequestContext) -> Response:

@@ -258,7 +258,9 @@ def test_days_are_the_readers_days() -> None:
     (since, until), (since_utc, until_utc) = [(each.since, each.until) for each in service.asked]
     assert (since_utc, until_utc) == (1_795_651_200_000, 1_795_737_600_000)
     assert (since, until) == (since_utc - 8 * 3_600_000, until_utc - 8 * 3_600_000)
-    assert client.get("/library?since=yesterday").status_code == 400
+    refused = client.get("/library?since=yesterday")
+    assert refused.status_code == 400
+    assert "since must be a date such as 2026-11-26" in refused.text
 
 
 @pytest.mark.parametrize("language", ["zh", "en"])

@@ -6,10 +6,10 @@ from urllib.parse import urlencode
 
 from werkzeug.wrappers import Response
 
-from shared.catalogue.filters import NAMES, Filters
+from shared.catalogue.filters import NAMES
 from shared.http.pages import frame, words
 from shared.http.pages.reader import Reader
-from shared.http.routes import RequestContext
+from shared.http.routes import RequestContext, find_jobs
 from shared.jobs import REPORT
 
 _ROWS = 30  # on one page
@@ -19,7 +19,7 @@ def show(context: RequestContext) -> Response:
     """Show one page of jobs, newest first."""
     args = context.request.args
     asked = {name: args[name] for name in NAMES if args.get(name, "").strip()}
-    found = context.service.jobs(Filters.read(_dated(asked, context)), args.get("cursor", ""), _ROWS)
+    found = find_jobs(context, _dated(asked, context), args.get("cursor", ""), _ROWS)
     following = urlencode(asked | {"cursor": found.next}) if found.next else ""
     return frame.page(
         context,
