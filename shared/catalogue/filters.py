@@ -52,6 +52,8 @@ class Filters:
                 raise BadInput(f"{name} must have at most {_LONGEST} characters")
             if any(unicodedata.category(sign) in {"Cc", "Cs", "Zl", "Zp"} for sign in value):
                 raise BadInput(f"{name} must hold no control characters and no ends of lines")
+            if value.strip() and not fold(value).strip():
+                raise BadInput(f"{name} must hold a sign that can be seen")
         texts = {name: given.get(name, "").strip() for name in NAMES}
         for name, known in (("status", _FINAL), ("alert", _ALERTS)):
             if texts[name] and texts[name] not in known:

@@ -66,6 +66,8 @@ def test_filters_reach_the_catalogue(service: FakeService) -> None:
         ("status=*", "status must be one of Success, Fail."),
         ("since=now", "since must be a date such as 2026-11-26"),
         ("text=" + "x" * 201, "text must have at most 200 characters."),
+        ("text=%E2%80%8B", "text must hold a sign that can be seen."),
+        ("userData=%E2%80%8B%20%EF%BB%BF", "userData must hold a sign that can be seen."),
     ],
 )
 def test_what_is_wrong_is_said_with_what_to_send(service: FakeService, query: str, advice: str) -> None:
