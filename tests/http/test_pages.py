@@ -249,6 +249,12 @@ def test_the_library_pages_through_what_was_asked_for() -> None:
     assert "已查完" in page
 
 
+def test_behind_the_last_page_there_are_no_older_jobs() -> None:
+    client = signed_in()
+    assert "There are no older jobs." in client.get("/library?cursor=70").text
+    assert "Nothing matches." in client.get("/library?cursor=70&status=Success").text
+
+
 def test_days_are_the_readers_days() -> None:
     service = published()
     client = signed_in(READ, service)
