@@ -8,7 +8,7 @@ import typer
 from rich.table import Column
 
 from local.cli.environment import wired
-from local.cli.printing import progress, say, say_json, say_table, warn_if_empty
+from local.cli.printing import counted, progress, say, say_json, say_table, warn_if_empty
 from local.cli.times import Since, Until, Utc, moment, shown, zone
 from shared.outbox.dead_letters import Letter, Selection
 from shared.outbox.records import iso
@@ -57,7 +57,7 @@ def list_(
             for each in letters
         )
         columns = (Column("name", no_wrap=True), f"given up ({zone(utc=utc)})", "reason")
-        say_table(columns, rows, f"{len(letters):,} dead letters")
+        say_table(columns, rows, counted(len(letters), "dead letter"))
     warn_if_empty(at_hand)
 
 

@@ -11,7 +11,7 @@ from rich.table import Column
 
 from local.catalogue import all_rows
 from local.cli.environment import wired
-from local.cli.printing import say, say_json, say_table, warn_if_empty
+from local.cli.printing import counted, say, say_json, say_table, warn_if_empty
 from shared.catalogue.filters import Filters
 from shared.catalogue.row import Row
 
@@ -49,7 +49,7 @@ def jobs(  # noqa: PLR0913, PLR0917 - the filters of GET /jobs
             "people",
             "alerts",
         )
-        say_table(columns, (list(_cells(row)) for row in found), f"{len(found)} jobs")
+        say_table(columns, (list(_cells(row)) for row in found), counted(len(found), "job"))
         if len(found) == limit:
             say(f"There may be more: see --limit, or --until {found[-1].publishedAt}.")
     if not found:

@@ -99,6 +99,11 @@ def say_table(
         out.print(table.title)
 
 
+def counted(number: int, thing: str) -> str:
+    """Return how many there are of a thing, for people."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Callable[[], object]]:
     """Show a bar on a terminal, on standard error, where there is much to do; call what is yielded after each."""

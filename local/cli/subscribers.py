@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Column
 
-from local.cli.printing import say, say_json, say_table
+from local.cli.printing import counted, say, say_json, say_table
 from shared.errors import BadInput, SubscribersBroken
 from shared.relay import relay
 from shared.webhooks.operations import Condition
@@ -67,7 +67,7 @@ def list_(as_json: AsJson = False) -> None:  # noqa: FBT002 - typer's way to a f
                 (each.subscriber, each.health.value, _since(each), each.waiting, each.dead, each.last_error or "")
                 for each in conditions
             ),
-            f"{len(conditions)} subscribers",
+            counted(len(conditions), "subscriber"),
         )
 
 

@@ -62,6 +62,7 @@ def test_jobs_are_shown_newest_first(folder: Path) -> None:
     assert "\x1b" not in done.stdout
     assert "[bold]" in done.stdout
     assert "5 jobs" in done.stdout
+    assert "1 job\n" in "\n".join(map(str.strip, run(folder, "jobs", "--limit", "1").stdout.splitlines()))
 
 
 def test_a_table_is_utf_8_whatever_the_locale_like_every_other_line(folder: Path) -> None:
