@@ -80,11 +80,14 @@ class Mark:
 
 
 def marks(summary: Summary) -> list[Mark]:
-    """Return every appearance of persons, tags and concepts, and every chapter, in order of time."""
-    found = [Mark(p.name, *span, p.sensitive) for p in summary.persons for span in p.appearances]
-    found += [Mark(tag.name, *span) for tag in summary.tags for span in tag.appearances]
-    found += [Mark(concept.name, *span) for concept in summary.concepts for span in concept.appearances]
-    found += [Mark(chapter.headline, chapter.startMs, chapter.endMs) for chapter in summary.chapters]
+    """Return every appearance of persons, tags and concepts, and every chapter, in order of time; each has a name."""
+    found = [Mark(_name(p.name, "face"), *span, p.sensitive) for p in summary.persons for span in p.appearances]
+    found += [Mark(_name(tag.name, tag.group, "tag"), *span) for tag in summary.tags for span in tag.appearances]
+    found += [Mark(_name(one.name, one.kind), *span) for one in summary.concepts for span in one.appearances]
+    found += [
+        Mark(_name(chapter.headline, f"chapter {number}"), chapter.startMs, chapter.endMs)
+        for number, chapter in enumerate(summary.chapters, 1)
+    ]
     return sorted(found, key=lambda mark: (mark.from_ms, mark.to_ms, mark.name))
 
 
@@ -135,10 +138,14 @@ def _timeline(summary: Summary, counted: float, rate: FrameRate, media: str) -> 
         start = rate.frames(mark.from_ms)
         span = frames(start, max(1, rate.frames(mark.to_ms) - start))
         color = MarkerColor.RED if mark.sensitive else MarkerColor.BLUE
-        clip.markers.append(otio.schema.Marker(_printable(mark.name), span, color))
+        clip.markers.append(otio.schema.Marker(mark.name, span, color))
     timeline = otio.schema.Timeline(title, global_start_time=RationalTime(0, counted))
     timeline.tracks.append(otio.schema.Track("V1", [clip], kind=otio.schema.TrackKind.Video))
     return timeline
+
+
+def _name(*choices: str) -> str:
+    return next(filter(None, map(_printable, choices)), "")
 
 
 def _printable(text: str) -> str:

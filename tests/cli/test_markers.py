@@ -111,6 +111,18 @@ def test_names_that_no_format_can_hold_are_made_harmless(kind: Format) -> None:
     assert name.lower().startswith("a * loc: 00:00:00:00 red forged]]><marker>")
 
 
+def test_no_marker_is_without_a_name() -> None:
+    times = {"occurrences": [{"from": 1, "to": 2}]}
+    results = {
+        "VideoLabel": {"persons": [{"name": " ", **times}], "tags": [{"mainTagName": "场景", **times}, times]},
+        "CPVLabel": {"cates": [{"detailInfo": [{"startTime": 1, "endTime": 2}]}]},
+        "NLP": {"autoChapters": [{"start": 0, "end": 9, "headline": "开场"}, {"start": 9, "end": 12}]},
+    }
+    response = {"JobStatus": "Success", "Results": [{"Type": name, "Data": data} for name, data in results.items()]}
+    found = markers.marks(summarise(json.dumps(response).encode(), "job"))
+    assert {mark.name for mark in found} == {"face", "场景", "tag", "cate", "开场", "chapter 2"}
+
+
 def test_a_job_without_times_says_so() -> None:
     with pytest.raises(BadInput, match="no markers to make"):
         markers.write(summarise(JOBS["fail"].response, "fail"), RATES["25"], Format.EDL, "a.mp4")
