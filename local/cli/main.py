@@ -6,6 +6,7 @@ import os
 import sys
 from contextlib import suppress
 from io import TextIOWrapper
+from pathlib import Path
 
 import typer
 
@@ -71,6 +72,7 @@ def main() -> None:
     Where JSON was asked for, standard output holds some in any case: here ``{"error"}``.
     """
     os.environ.update(as_deployed(os.environ))
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 - closed, as by 2>&-
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(encoding="utf-8")  # whatever the locale: names are in every script

@@ -8,10 +8,12 @@ and what nobody can see is written as JSON escapes it, so that JSON stays what i
 from __future__ import annotations
 
 import json
+import os
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from errno import EBADF
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -124,6 +126,8 @@ def warn_if_empty(at_hand: Relay) -> None:
 def _write(line: str, *, error: bool) -> None:
     """Print UTF-8 whatever the locale: names are in every script."""
     stream = sys.stderr if error else sys.stdout
+    if stream is None:  # closed before the start, as >&- does
+        raise OSError(EBADF, os.strerror(EBADF))
     stream.flush()
     stream.buffer.write(line.encode() + b"\n")
     stream.buffer.flush()

@@ -42,6 +42,18 @@ def test_one_file_is_printed(tmp_path: Path) -> None:
     assert orjson.loads(done.stdout) == orjson.loads(core(JOBS["documented"].response, "job-1").to_json())
 
 
+@pytest.mark.parametrize(
+    ("closed", "status", "said"), [(">&-", 1, b"smarttag: output: Bad file descriptor\n"), ("2>&-", 0, b"")]
+)
+def test_a_closed_stream_is_told_if_it_can_be(tmp_path: Path, closed: str, status: int, said: bytes) -> None:
+    path = tmp_path / "job-1.json"
+    path.write_bytes(JOBS["documented"].response)
+    done = subprocess.run(
+        ["sh", "-c", f'"$@" {closed}', "sh", *COMMAND, path], capture_output=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr, bool(done.stdout)) == (status, said, status == 0)
+
+
 def test_standard_input_and_one_line_for_a_script(tmp_path: Path) -> None:
     done = run("-", "--json", "-o", tmp_path, stdin=JOBS["rich"].response)
     assert done.returncode == 0
