@@ -30,6 +30,7 @@ READERS: dict[str, Reader] = {
 _CONTAINERS = {"persons", "tags", "classifications", "details", *concepts.KINDS, *nlp.CONTENT}  # hold lists or objects
 _PART = {"details", "success", "message"}  # what an object with rows is known by
 _ROWS = {"ASR", "OCR"}  # hold rows and nothing else
+_LINKED = {"Process", "Subtitle"}  # hold links anyway
 _SPELLED = {name.lower(): name for name in READERS}
 # Of several results of one Type, the worst state is reported.
 _WORST: tuple[ReadState, ...] = ("empty", "ok", "failed", "unknown", "invalid")
@@ -92,11 +93,11 @@ def _read_one(name: str, result: Item, path: str, lists: LongLists, builder: Sum
     except json.JSONDecodeError:
         checked.warn("invalid-json", path, "not JSON; this result is left out")
         return "invalid"
-    if reader is None or (reader is not links.process and links.is_url(data)):
+    if reader is None or (name not in _LINKED and links.is_url(data)):
         links.elsewhere(name, "", data, path, builder)
         return "unknown" if reader is None else "invalid"
     lost = checked.lost
-    if reader is links.process:
+    if not isinstance(data, dict) and (name == "Process" or links.is_url(data)):
         held, failed = reader(data, path, builder), False
     else:
         held, failed = _read_parts(name, {} if data in (None, "", []) else data, path, builder)
@@ -113,7 +114,7 @@ def _read_parts(name: str, data: Json, path: str, builder: SummaryBuilder) -> tu
     failed = [where for where, part in parts if part.get("success") is False]
     for where in failed:
         checked.warn("vendor-failed", where, "the vendor says that this part did not succeed")
-    for where, part in parts if name != "Subtitle" else ():  # which holds links anyway
+    for where, part in parts if name not in _LINKED else ():
         for field in [field for field in part if field in _CONTAINERS and links.is_url(part[field])]:
             links.elsewhere(name, field, part[field], f"{where}.{field}", builder)
     held = [READERS[name](part, where, builder) for where, part in parts]

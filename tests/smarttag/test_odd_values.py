@@ -406,6 +406,25 @@ def test_only_web_addresses_become_links() -> None:
     assert [path for _, path in codes(summary)] == [".b", ".d"]
 
 
+def test_a_url_is_all_that_a_type_of_links_needs_and_blanks_around_it_do_not_count() -> None:
+    given = (
+        ("Process", " https://e.com/p\n"),
+        ("Subtitle", "https://e.com/s"),
+        ("Subtitle", {"a": " https://e.com/a "}),
+    )
+    summary = summarise(answer(*given))
+    assert [link.url for link in summary.links] == ["https://e.com/p", "https://e.com/s", "https://e.com/a"]
+    assert {state.state for state in summary.types.values()} == {"ok"}
+    assert {code for code, _ in codes(summary)} == {"no-details"}
+    (links,) = summarise(answer(("ASR", "\nhttps://e.com/asr.json"))).links
+    assert links.url == "https://e.com/asr.json"
+
+
+def test_a_process_that_failed_is_told() -> None:
+    summary = summarise(answer(("Process", {"success": False, "message": "x"})))
+    assert (summary.types["Process"].state, codes(summary)) == ("failed", [("vendor-failed", "")])
+
+
 def test_a_text_is_shown_as_first_spelled_though_a_frame_in_between_is_odd() -> None:
     boxes = [{"content": text, "score": 0.5} for text in ("别", "字 幕", "字幕")]
     frames = [{"timestamp": float(at), "info": [box]} for at, box in enumerate(boxes)]

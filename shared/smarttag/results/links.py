@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 from shared.smarttag.builder import SummaryBuilder
-from shared.smarttag.checked_values import Item, Json, shown, without_nul
+from shared.smarttag.checked_values import Json, shown, without_nul
 from shared.smarttag.model import Link
 
 _NO_LINKS = frozenset({"success", "message"})
 
 
 def is_url(value: Json) -> bool:
-    """Return whether a value is an http or https URL and nothing else."""
-    return isinstance(value, str) and value[:8].lower().startswith(("http://", "https://"))
+    """Return whether a value is an http or https URL and nothing else; blanks around it do not count."""
+    return isinstance(value, str) and value.lstrip()[:8].lower().startswith(("http://", "https://"))
 
 
 def elsewhere(kind: str, name: str, url: str, path: str, builder: SummaryBuilder) -> None:
     """Keep the URL that stands where a result itself is documented; the result counts as one that was not read."""
     builder.checked.warn("result-elsewhere", path, "a URL where the result is documented; kept in links, not read")
-    builder.links.append(Link(kind, name, builder.checked.text(url, path)))
+    builder.links.append(Link(kind, name, builder.checked.text(url, path).strip()))
 
 
-def subtitle(data: Item, path: str, builder: SummaryBuilder) -> bool:
+def subtitle(data: Json, path: str, builder: SummaryBuilder) -> bool:
     """Read one Subtitle: links under ``details``, an object or a list. Return whether it held anything."""
-    if "details" not in data and data.keys() - _NO_LINKS:
+    if not isinstance(data, dict) or ("details" not in data and data.keys() - _NO_LINKS):
         builder.checked.warn("no-details", path, "links where an object that has them as details is documented; kept")
         return _links("Subtitle", data, path, builder)
     builder.checked.unknown_fields(data, frozenset({"details", *_NO_LINKS}), path)
@@ -45,7 +45,7 @@ def _links(kind: str, value: Json, path: str, builder: SummaryBuilder) -> bool:
             if url in (None, "") or name in _NO_LINKS:
                 continue
             if is_url(url):
-                builder.links.append(Link(kind, without_nul(name), builder.checked.text(url, where)))
+                builder.links.append(Link(kind, without_nul(name), builder.checked.text(url, where).strip()))
             else:
                 builder.checked.warn("not-a-link", f"{where}.{shown(name)}", "no http or https URL; skipped")
     return len(builder.links) > before
