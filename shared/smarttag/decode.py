@@ -28,8 +28,7 @@ READERS: dict[str, Reader] = {
     "Subtitle": links.subtitle,
 }
 _CONTAINERS = {"persons", "tags", "classifications", "details", *concepts.KINDS, *nlp.CONTENT}  # hold lists or objects
-_PART = {"details", "success", "message"}  # what an object with rows is known by
-_ROWS = {"ASR", "OCR"}  # hold rows and nothing else
+_ROWS = {"ASR": "details", "OCR": "details", "TextLabel": "tags"}  # hold rows and nothing else
 _LINKED = {"Process", "Subtitle"}  # hold links anyway
 _SPELLED = {name.lower(): name for name in READERS}
 # Of several results of one Type, the worst state is reported.
@@ -108,9 +107,11 @@ def _read_parts(name: str, data: Json, path: str, builder: SummaryBuilder) -> tu
     """Read an object, or each of a list; return whether anything was held, and whether the vendor says it failed."""
     checked = builder.checked
     parts = [(path, data)] if isinstance(data, dict) else checked.items(data, path)
-    if name in _ROWS and isinstance(data, list) and parts and not any(_PART & part.keys() for _, part in parts):
-        checked.warn("no-details", path, "rows where an object that has them as details is documented; read as those")
-        parts = [(path, {"details": [part for _, part in parts]})]
+    field = _ROWS.get(name, "")
+    known = {field, "success", "message"}
+    if field and isinstance(data, list) and parts and not any(known & part.keys() for _, part in parts):
+        checked.warn("no-details", path, f"rows where an object that has them as {field} is documented; read as those")
+        parts = [(path, {field: [part for _, part in parts]})]
     failed = [where for where, part in parts if part.get("success") is False]
     for where in failed:
         checked.warn("vendor-failed", where, "the vendor says that this part did not succeed")

@@ -13,7 +13,7 @@ import pytest
 
 from shared.errors import BadResponse
 from shared.smarttag import analyse, gc_pause, summarise
-from shared.smarttag.model import Segment, Summary
+from shared.smarttag.model import Segment, Summary, TextTag
 
 DATA = "$.Results.Result[0].Data"
 
@@ -98,14 +98,18 @@ def test_rows_and_links_without_details_around_them_are_read_and_said_to_be_so()
     said = [{"from": 0.5, "to": 1.0, "content": "好"}, {"from": 1.0, "to": 2.0, "content": "吗"}]
     shown = [{"timestamp": 1.0, "info": [{"content": "字", "score": 0.5}]}]
     files = {"chResultUrl": "https://example.com/ch.txt", "success": True, "message": "SUCCESS"}
-    summary = summarise(answer(("ASR", said), ("OCR", shown), ("Subtitle", files), ("Subtitle", {"success": True})))
+    summary = summarise(
+        answer(("ASR", said), ("OCR", shown), ("Subtitle", files), ("TextLabel", [{"name": "地域", "value": "北京"}]))
+    )
+    assert summary.textTags == (TextTag("地域", ("北京",)),)
     assert summary.transcript is not None
     assert summary.transcript.excerpt == "好 吗"
     assert summary.screenText is not None
     assert [item.text for item in summary.screenText.items] == ["字"]
     assert [(link.name, link.url) for link in summary.links] == [("chResultUrl", "https://example.com/ch.txt")]
     assert {state.state for state in summary.types.values()} == {"ok"}
-    assert [code for code, _ in codes(summary)] == ["no-details"] * 3
+    assert [code for code, _ in codes(summary)] == ["no-details"] * 4
+    assert summarise(answer(("Subtitle", {"success": True}))).warnings == ()
     assert {state.state for state in summarise(answer(("ASR", [7]), ("OCR", [{"a": 1}]))).types.values()} == {"invalid"}
 
 
@@ -458,6 +462,26 @@ def test_text_tags_split_trim_and_keep_each_value_once() -> None:
     tags = [{"name": "地域", "value": " 北京，上海,北京 ,,"}, {"name": "地域", "value": "广州"}]
     (tag,) = summarise(answer(("TextLabel", {"tags": tags}))).textTags
     assert tag.values == ("北京", "上海", "广州")
+
+
+@pytest.mark.parametrize(
+    ("tags", "state", "warned"),
+    [
+        ([{"name": "地域", "value": " ,"}], "empty", ["no-text"]),
+        ([{"name": "地域", "values": ["北京"]}], "invalid", ["wrong-type"]),
+        ({"地域": "北京,上海"}, "invalid", ["single-object", "wrong-type"]),
+    ],
+)
+def test_a_text_tag_without_a_value_is_none(tags: Any, state: str, warned: list[str]) -> None:
+    summary = summarise(answer(("TextLabel", {"tags": tags})))
+    assert (summary.textTags, summary.types["TextLabel"].state) == ((), state)
+    assert [code for code, _ in codes(summary)] == warned
+
+
+def test_a_title_of_blanks_is_none() -> None:
+    summary = summarise(answer(("Meta", {"title": "  "}), ("Meta", {"title": "T"})))
+    assert summary.title == "T"
+    assert summarise(answer(("Meta", {"title": " \n"}))).types["Meta"].state == "empty"
 
 
 def test_warnings_are_bounded_and_count_the_rest() -> None:

@@ -80,7 +80,7 @@ WARNINGS = {
     "merged-rows": "前面已有同名的行，已合并，占比相加",
     "more": "其余提示未逐条列出",
     "negative-time": "时间早于开头，按 0 读取",
-    "no-details": "内容未放在 details 中，已直接读取",
+    "no-details": "内容外缺少文档所述的一层对象，已直接读取",
     "no-status": "没有已知的 JobStatus；因为有结果，按 Success 读取",
     "no-text": "没有文字，已丢弃",
     "no-time": "缺少时间",

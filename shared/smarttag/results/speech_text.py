@@ -15,16 +15,19 @@ def text_label(data: Item, path: str, builder: SummaryBuilder) -> bool:
     """Read one TextLabel: names, each with values in one string. Return whether it held anything."""
     checked = builder.checked
     checked.unknown_fields(data, frozenset({"tags", "success", "message"}), path)
-    found = checked.items(data.get("tags"), f"{path}.tags")
-    for where, item in found:
-        values = builder.textTags.setdefault(checked.text(item.get("name"), f"{where}.name"), {})
-        raw = item.get("value")
-        parts = raw if isinstance(raw, list) else [raw]
-        for part in parts:
-            for value in _COMMAS.split(checked.text(part, f"{where}.value")):
-                if value.strip():
-                    values[value.strip()] = None
-    return bool(found)
+    held = False
+    for where, item in checked.items(data.get("tags"), f"{path}.tags"):
+        name, raw = checked.text(item.get("name"), f"{where}.name").strip(), item.get("value")
+        texts = (checked.text(part, f"{where}.value") for part in (raw if isinstance(raw, list) else [raw]))
+        values = [stripped for text in texts for value in _COMMAS.split(text) if (stripped := value.strip())]
+        if values:
+            held = True
+            builder.textTags.setdefault(name, {}).update(dict.fromkeys(values))
+        elif "value" in item:
+            checked.warn("no-text", where, "a tag without a value; dropped")
+        else:
+            checked.wrong(item, where, "an object with a value")
+    return held
 
 
 def asr(data: Item, path: str, builder: SummaryBuilder) -> bool:
@@ -50,6 +53,6 @@ def meta(data: Item, path: str, builder: SummaryBuilder) -> bool:
     """Read one Meta: the title the job was submitted with. Return whether it held anything."""
     builder.checked.unknown_fields(data, frozenset({"title", "success", "message"}), path)
     title = builder.checked.text(data.get("title"), f"{path}.title")
-    if title:
+    if title.strip():
         builder.title = builder.title or title
-    return bool(title)
+    return bool(title.strip())
