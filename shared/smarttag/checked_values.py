@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -84,19 +85,25 @@ class CheckedValues:
             self.warn("json-as-text", path, "JSON written as text inside JSON; read as meant")
         return value
 
-    def items(self, value: Json, path: str, first: int = 0) -> list[tuple[str, Item]]:
+    def items(self, value: Json, path: str, known: Iterable[str] = (), first: int = 0) -> list[tuple[str, Item]]:
         """Return the objects of a list with their paths; a single object stands for a list of one.
 
-        ``first`` is the number of its first row in a longer list.
+        Args:
+            value: the list.
+            path: where it stands.
+            known: fields of which each object must have one: what has none would be read as nothing, without a word.
+            first: the number of its first row in a longer list.
         """
         found, value = [], self.unwrapped(value, path)
         for index, raw in enumerate(self.array(value, path), first):
             where = path if raw is value else f"{path}[{index}]"
             item = self.unwrapped(raw, where)
-            if isinstance(item, dict):
-                found.append((where, item))
-            else:
+            if not isinstance(item, dict):
                 self.wrong(item, where, "an object")
+            elif known and item.keys().isdisjoint(known):
+                self.wrong(item, where, f"an object with {' or '.join(known)}")
+            else:
+                found.append((where, item))
         return found
 
     def array(self, value: Json, path: str) -> list[Json]:

@@ -114,8 +114,11 @@ def test_names_that_no_format_can_hold_are_made_harmless(kind: Format) -> None:
 def test_no_marker_is_without_a_name() -> None:
     times = {"occurrences": [{"from": 1, "to": 2}]}
     results = {
-        "VideoLabel": {"persons": [{"name": " ", **times}], "tags": [{"mainTagName": "场景", **times}, times]},
-        "CPVLabel": {"cates": [{"detailInfo": [{"startTime": 1, "endTime": 2}]}]},
+        "VideoLabel": {
+            "persons": [{"name": " ", **times}],
+            "tags": [{"mainTagName": name, **times} for name in ("场景", "")],
+        },
+        "CPVLabel": {"cates": [{"label": "", "detailInfo": [{"startTime": 1, "endTime": 2}]}]},
         "NLP": {"autoChapters": [{"start": 0, "end": 9, "headline": "开场"}, {"start": 9, "end": 12}]},
     }
     response = {"JobStatus": "Success", "Results": [{"Type": name, "Data": data} for name, data in results.items()]}

@@ -579,6 +579,13 @@ def test_words_of_every_script_that_has_spaces_are_parted(given: str, sentence: 
     assert [segment.text for segment in analyse(answer(("NLP", said))).segments or ()] == [sentence]
 
 
+def test_a_paragraph_without_words_is_read_as_what_it_says_itself() -> None:
+    paragraph = {"paragraphId": "1", "start": 0, "end": 900, "text": "大家好"}
+    found = analyse(answer(("NLP", {"transcription": {"paragraphs": [paragraph]}})))
+    assert found.segments == (Segment(0, 900, "大家好"),)
+    assert codes(found.summary) == [("single-object", ".transcription.paragraphs[0].words")]
+
+
 @pytest.mark.parametrize("sentence", [None, [1], {"a": 1}, "1"])
 def test_words_without_a_number_of_their_sentence_stand_together(sentence: Any) -> None:
     analysis = analyse(answer(("NLP", words((sentence, 3, 4, "二"), (sentence, 1, 2, "一"), (sentence, 5, 6, " ")))))
@@ -634,6 +641,13 @@ def test_the_collector_is_put_back_by_the_last_thread_only() -> None:
         ("OCR", {"details": [{"timestamp": 1.0, "info": [7]}]}),
         ("NLP", {"transcription": {"paragraphs": [{"words": [{"text": "好"}]}]}}),
         ("VideoLabel", {"persons": [7]}),
+        ("VideoLabel", {"persons": [{"personName": "甲"}]}),
+        ("VideoLabel", {"persons": {"甲": person(seen(1.0, 2.0))}}),
+        ("VideoLabel", {"tags": [{"name": "山", "occurrences": [seen(1.0, 2.0)]}]}),
+        ("ImageLabel", {"classifications": [{"class": "风光"}]}),
+        ("CPVLabel", {"cates": [{"name": "旅游"}]}),
+        ("NLP", {"summarization": {"questionsAnsweringSummary": [{"q": "何时"}]}}),
+        ("NLP", {"transcription": {"paragraphs": [{"paragraphId": "1", "sentences": [{"text": "好"}]}]}}),
         ("Process", {"url": "javascript:alert(1)"}),
     ],
 )

@@ -10,6 +10,7 @@ from shared.smarttag.model import ConceptKind
 from shared.smarttag.results import appearances
 
 KINDS: dict[str, ConceptKind] = {"cates": "cate", "entities": "entity", "hotwords": "hotword", "freeTags": "freeTag"}
+_NAMES = ("labelLevel1", "labelLevel2", "label")
 # "type" says who labelled: hmi, auto, or autp as the documents spell it.
 _FIELDS = frozenset({"type", "success", "message", *KINDS})
 
@@ -20,11 +21,9 @@ def cpv_label(data: Item, path: str, builder: SummaryBuilder) -> bool:
     checked.unknown_fields(data, _FIELDS, path)
     found = False
     for field, kind in KINDS.items():
-        for where, item in checked.items(data.get(field), f"{path}.{field}"):
+        for where, item in checked.items(data.get(field), f"{path}.{field}", _NAMES):
             found = True
-            level1, level2, label = (
-                checked.text(item.get(key), f"{where}.{key}") for key in ("labelLevel1", "labelLevel2", "label")
-            )
+            level1, level2, label = (checked.text(item.get(key), f"{where}.{key}") for key in _NAMES)
             key = (kind, level1, level2, label)
             group = "/".join(level for level in (level1, level2) if level)
             name = label or level2 or level1

@@ -60,7 +60,7 @@ def _transcription(value: Json, path: str, builder: SummaryBuilder) -> bool:
         builder.audioMs = max(builder.audioMs, checked.ms(info["duration"], f"{path}.audioInfo.duration", 1) or 0)
     for where, paragraph in checked.items(item.get("paragraphs"), f"{path}.paragraphs"):
         words: list[tuple[Range, str, Json]] = []
-        for at, word in checked.items(paragraph.get("words"), f"{where}.words"):
+        for at, word in checked.items(paragraph.get("words", paragraph), f"{where}.words"):
             span, text = checked.range(word, at, per_unit=1), checked.text(word.get("text"), f"{at}.text")
             sentence = word.get("sentenceId")
             if span is not None and text:
@@ -158,5 +158,5 @@ def _records(value: Json, keys: dict[str, str], path: str, checked: CheckedValue
     """Return a list of objects with our names for their fields."""
     return tuple(
         {ours: checked.text(item.get(theirs), f"{where}.{theirs}") for ours, theirs in keys.items()}
-        for where, item in checked.items(value, path)
+        for where, item in checked.items(value, path, keys.values())
     )

@@ -16,17 +16,15 @@ def text_label(data: Item, path: str, builder: SummaryBuilder) -> bool:
     checked = builder.checked
     checked.unknown_fields(data, frozenset({"tags", "success", "message"}), path)
     held = False
-    for where, item in checked.items(data.get("tags"), f"{path}.tags"):
+    for where, item in checked.items(data.get("tags"), f"{path}.tags", ("value",)):
         name, raw = checked.text(item.get("name"), f"{where}.name").strip(), item.get("value")
         texts = (checked.text(part, f"{where}.value") for part in (raw if isinstance(raw, list) else [raw]))
         values = [stripped for text in texts for value in _COMMAS.split(text) if (stripped := value.strip())]
         if values:
             held = True
             builder.textTags.setdefault(name, {}).update(dict.fromkeys(values))
-        elif "value" in item:
-            checked.warn("no-text", where, "a tag without a value; dropped")
         else:
-            checked.wrong(item, where, "an object with a value")
+            checked.warn("no-text", where, "a tag without a value; dropped")
     return held
 
 

@@ -12,6 +12,8 @@ from shared.smarttag.model import Classification
 from shared.smarttag.results import appearances
 
 _UNKNOWN = frozenset({UNKNOWN, "未知人脸", "未知人物"})  # as the documents of both generations write it
+_PERSON, _TAG = ("name", "category", "occurrences", "position"), ("mainTagName", "subTagName")
+_CLASSES = ("category1", "category2")
 _FIELDS = frozenset({"persons", "tags", "classifications", "success", "message"})
 
 
@@ -57,19 +59,20 @@ Row = tuple[Item, str, AppearanceBuilder]  # with its path and where its appeara
 def _batches(data: Item, path: str, builder: SummaryBuilder) -> Iterator[list[Row]]:
     """Yield the persons and tags, all at once unless there are very many."""
     rows: list[Row] = []
-    for name, row in (("persons", _person), ("tags", _tag)):
+    for name, row, known in (("persons", _person, _PERSON), ("tags", _tag, _TAG)):
         for first, batch in batches(data.get(name)):
             if first and rows:
                 yield rows
                 rows = []
-            rows += [row(item, where, builder) for where, item in builder.checked.items(batch, f"{path}.{name}", first)]
-            del batch
+            found = builder.checked.items(batch, f"{path}.{name}", known, first)
+            rows += [row(item, where, builder) for where, item in found]
+            del batch, found
     if rows:
         yield rows
 
 
 def _person(item: Item, where: str, builder: SummaryBuilder) -> Row:
-    name, category = (builder.checked.text(item.get(key), f"{where}.{key}") for key in ("name", "category"))
+    name, category = (builder.checked.text(item.get(key), f"{where}.{key}") for key in _PERSON[:2])
     if category.strip().lower() in _UNKNOWN:
         category = UNKNOWN
     # Two unknown faces are two people, whatever they are called; so are two without a name.
@@ -79,14 +82,14 @@ def _person(item: Item, where: str, builder: SummaryBuilder) -> Row:
 
 
 def _tag(item: Item, where: str, builder: SummaryBuilder) -> Row:
-    group, name = (builder.checked.text(item.get(key), f"{where}.{key}") for key in ("mainTagName", "subTagName"))
+    group, name = (builder.checked.text(item.get(key), f"{where}.{key}") for key in _TAG)
     return item, where, builder.appearances(builder.tags, (group, name), ("tag", name, group), where)
 
 
 def _classifications(data: Item, path: str, builder: SummaryBuilder) -> bool:
-    found = builder.checked.items(data.get("classifications"), f"{path}.classifications")
+    found = builder.checked.items(data.get("classifications"), f"{path}.classifications", _CLASSES)
     for where, item in found:
-        first, second = (builder.checked.text(item.get(key), f"{where}.{key}") for key in ("category1", "category2"))
+        first, second = (builder.checked.text(item.get(key), f"{where}.{key}") for key in _CLASSES)
         score = builder.checked.score(item.get("score"), f"{where}.score")
         builder.classifications.append(Classification(first, second, score))
     return bool(found)
