@@ -458,6 +458,13 @@ def test_screen_text_is_grouped_by_what_it_says() -> None:
     ]
 
 
+def test_a_frame_that_is_its_only_box_is_read() -> None:
+    summary = summarise(answer(("OCR", {"details": [{"timestamp": 1.0, "content": "字", "score": 0.5}]})))
+    assert summary.screenText is not None
+    assert [(item.text, item.firstMs, item.bestScore) for item in summary.screenText.items] == [("字", 1000, 0.5)]
+    assert codes(summary) == [("single-object", ".details[0].info")]
+
+
 def test_text_tags_split_trim_and_keep_each_value_once() -> None:
     tags = [{"name": "地域", "value": " 北京，上海,北京 ,,"}, {"name": "地域", "value": "广州"}]
     (tag,) = summarise(answer(("TextLabel", {"tags": tags}))).textTags
@@ -636,6 +643,7 @@ def test_the_collector_is_put_back_by_the_last_thread_only() -> None:
     [
         ("ASR", {"details": [{"from": 2.0, "to": 1.0, "content": "好"}, {"content": "好"}]}),
         ("ASR", {"sentences": [{"begin": 1, "text": "好"}]}),
+        ("ASR", {"details": [{"from": 0.5, "to": 1.0, "sentence": "好"}]}),
         ("ASR", {"details": "https://example.com/asr.json"}),
         ("OCR", {"details": [{"timestamp": "soon", "info": [{"content": "字"}]}]}),
         ("OCR", {"details": [{"timestamp": 1.0, "info": [7]}]}),

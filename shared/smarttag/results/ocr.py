@@ -35,7 +35,8 @@ def _repaired(raw: Json, path: str, checked: CheckedValues) -> list[Item]:
     at = checked.ms(frame.get("timestamp"), f"{path}.timestamp")
     if at is None:
         return []
-    boxes = enumerate(checked.array(frame.get("info"), f"{path}.info"))
+    info = frame.get("info", frame if "content" in frame else None)  # a frame that is its only box
+    boxes = enumerate(checked.array(info, f"{path}.info"))
     repaired = [_box(box, f"{path}.info[{index}]", checked) for index, box in boxes]
     return [{"timestamp": at / 1000, "info": [box for box in repaired if box]}]  # rounds back to the same millisecond
 

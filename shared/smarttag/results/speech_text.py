@@ -32,7 +32,7 @@ def asr(data: Item, path: str, builder: SummaryBuilder) -> bool:
     """Read one ASR: stretches of speech, in seconds. Return whether it held anything."""
     checked, lost, segments = builder.checked, builder.checked.lost, []
     checked.unknown_fields(data, _DETAILS, path)
-    for where, item in checked.items(data.get("details"), f"{path}.details"):
+    for where, item in checked.items(data.get("details"), f"{path}.details", ("content", "text")):
         span = checked.range(item, where)
         text = checked.text(item.get("content", item.get("text")), f"{where}.content")
         if span is None:
