@@ -33,9 +33,9 @@ def s_server(authority: trustme.CA, folder: Path, *options: str) -> Iterator[tup
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", str(pem), "-naccept", "1", *options]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as process:
+    quiet = subprocess.DEVNULL
+    # Without a buffer, which could not be emptied at the end where the server has ended before.
+    with subprocess.Popen(command, bufsize=0, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet) as process:
         try:
             assert process.stdin is not None
             time.sleep(0.5)  # connecting to see whether it listens would use up the one connection it takes
