@@ -310,6 +310,17 @@ def test_whoever_was_seen_leads_to_the_other_jobs_with_them() -> None:
         assert ("Person and tag take whole names" in page) is hint
 
 
+@pytest.mark.parametrize("category", ["celebrity,politician", "celebrity，政治人物", "celebrity; Politician"])
+def test_every_category_of_a_person_is_told_and_those_to_be_reviewed_are_marked(category: str) -> None:
+    service = published()
+    summary = json.loads(service.artifacts[DONE, "summary.json"])
+    summary["persons"] = [summary["persons"][0] | {"category": category}]
+    service.artifacts[DONE, "summary.json"] = json.dumps(summary).encode()
+    page = signed_in(READ, service).get(f"/library/jobs/{DONE}", headers={"Accept-Language": "en"}).text
+    row = page[page.index('<ul class="seen">') : page.index("</ul>", page.index('<ul class="seen">'))]
+    assert re.findall('class="badge ([a-z]*)">([^<]+)<', row) == [("alert", "politician"), ("", "celebrity")]
+
+
 def test_sending_again_is_done_once_for_each_page_that_was_shown() -> None:
     service = published()
     client = signed_in(WRITE, service)

@@ -18,7 +18,9 @@ from shared.http.problems import Problem
 from shared.http.represent import REVALIDATE
 from shared.http.routes import RequestContext
 from shared.jobs import ARTIFACTS, MANIFEST, REPORT, RESPONSE, SUMMARY
+from shared.smarttag.alerts import alert_kinds
 from shared.smarttag.report import labels
+from shared.smarttag.report.entries import categories
 from shared.smarttag.report.view import user_data
 
 _PEOPLE, _TAGS, _CHAPTERS, _TIMES, _DELIVERIES = 40, 40, 40, 12, 200  # shown; the report has all of what was seen
@@ -37,7 +39,7 @@ class Row:
     """Somebody or something that was seen, and when first; ``rest`` counts the other times."""
 
     name: str
-    note: str
+    notes: Sequence[str]
     seen_ms: int
     times: Sequence[Moment]
     rest: int
@@ -68,13 +70,13 @@ def show(context: RequestContext) -> Response:
             (
                 words.PEOPLE,
                 "person",
-                [seek.row(each, each["name"], each["category"]) for each in people[:_PEOPLE]],
+                [seek.row(each, _categories(each["category"])) for each in people[:_PEOPLE]],
                 people[_PEOPLE:],
             ),
             (
                 labels.TAGS,
                 "tag",
-                [seek.row(each, each["name"], each["group"]) for each in summary["tags"][:_TAGS]],
+                [seek.row(each, [each["group"]] * bool(each["group"])) for each in summary["tags"][:_TAGS]],
                 summary["tags"][_TAGS:],
             ),
         ],
@@ -105,6 +107,12 @@ def redeliver(context: RequestContext) -> Response:
     return access.go(f"/library/jobs/{job_id}?sent={quote(subscriber)}#deliveries")
 
 
+def _categories(text: str) -> list[str]:
+    """Return the categories of a person, first those that raise an alert, under the names that labels have."""
+    alerts = [labels.ALERTS[kind] for kind in alert_kinds(text)]
+    return alerts + [each for each in categories(text) if not alert_kinds(each)]
+
+
 def _order(delivery: Mapping[str, Any]) -> tuple[str, str]:
     first = delivery["attempts"][0].get("at", "") if delivery["attempts"] else ""
     return delivery["subscriber"], delivery["enqueuedAt"] or first or "~"
@@ -125,7 +133,7 @@ class _Seek:
             url = url.replace(f"{{{name}}}", quote(value, safe=""))
         return Moment(ms, url)
 
-    def row(self, seen: Mapping[str, Any], name: str, note: str) -> Row:
+    def row(self, seen: Mapping[str, Any], notes: Sequence[str]) -> Row:
         ranges = seen["appearances"]
         shown = [self.at(start) for start, _ in ranges[:_TIMES]]
-        return Row(name, note, seen["seenMs"], shown, len(ranges) - len(shown))
+        return Row(seen["name"], notes, seen["seenMs"], shown, len(ranges) - len(shown))
