@@ -310,6 +310,18 @@ def test_whoever_was_seen_leads_to_the_other_jobs_with_them() -> None:
         assert ("Person and tag take whole names" in page) is hint
 
 
+def test_a_name_that_cannot_be_asked_for_leads_nowhere() -> None:
+    service = published()
+    summary = json.loads(service.artifacts[DONE, "summary.json"])
+    for name, each in zip(("名" * 201, "two\nlines", "\u200b", "名" * 200), summary["persons"], strict=False):
+        each |= {"name": name, "category": "celebrity"}
+    service.artifacts[DONE, "summary.json"] = json.dumps(summary).encode()
+    client = signed_in(READ, service)
+    links = re.findall(r'href="(/library\?person=[^"]+)"', client.get(f"/library/jobs/{DONE}").text)
+    assert f"/library?person={quote('名' * 200)}" in links
+    assert {client.get(html.unescape(link)).status_code for link in links} == {200}
+
+
 @pytest.mark.parametrize("category", ["celebrity,politician", "celebrity，政治人物", "celebrity; Politician"])
 def test_every_category_of_a_person_is_told_and_those_to_be_reviewed_are_marked(category: str) -> None:
     service = published()

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import orjson
 from werkzeug.wrappers import Response
 
+from shared.catalogue.filters import Filters
 from shared.catalogue.row import make_row
-from shared.errors import ObjectNotFound
+from shared.errors import BadInput, ObjectNotFound
 from shared.http import problems, routes
 from shared.http.pages import access, frame, words
 from shared.http.problems import Problem
@@ -36,9 +37,13 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Somebody or something that was seen, and when first; ``rest`` counts the other times."""
+    """Somebody or something that was seen, and when first; ``rest`` counts the other times.
+
+    ``found`` is where the library lists the jobs with it; empty for an unknown face, and for what cannot be asked for.
+    """
 
     name: str
+    found: str
     notes: Sequence[str]
     seen_ms: int
     times: Sequence[Moment]
@@ -69,14 +74,12 @@ def show(context: RequestContext) -> Response:
         groups=[
             (
                 words.PEOPLE,
-                "person",
-                [seek.row(each, _categories(each["category"])) for each in people[:_PEOPLE]],
+                [seek.row(each, "person", _categories(each["category"])) for each in people[:_PEOPLE]],
                 people[_PEOPLE:],
             ),
             (
                 labels.TAGS,
-                "tag",
-                [seek.row(each, [each["group"]] * bool(each["group"])) for each in summary["tags"][:_TAGS]],
+                [seek.row(each, "tag", [each["group"]] * bool(each["group"])) for each in summary["tags"][:_TAGS]],
                 summary["tags"][_TAGS:],
             ),
         ],
@@ -113,6 +116,14 @@ def _categories(text: str) -> list[str]:
     return alerts + [each for each in categories(text) if not alert_kinds(each)]
 
 
+def _found(filters: Mapping[str, str]) -> str:
+    try:
+        Filters.read(filters)
+    except BadInput:  # a name that is too long, or holds a line end
+        return ""
+    return f"/library?{urlencode(filters)}"
+
+
 def _order(delivery: Mapping[str, Any]) -> tuple[str, str]:
     first = delivery["attempts"][0].get("at", "") if delivery["attempts"] else ""
     return delivery["subscriber"], delivery["enqueuedAt"] or first or "~"
@@ -133,7 +144,8 @@ class _Seek:
             url = url.replace(f"{{{name}}}", quote(value, safe=""))
         return Moment(ms, url)
 
-    def row(self, seen: Mapping[str, Any], notes: Sequence[str]) -> Row:
+    def row(self, seen: Mapping[str, Any], name: str, notes: Sequence[str]) -> Row:
         ranges = seen["appearances"]
         shown = [self.at(start) for start, _ in ranges[:_TIMES]]
-        return Row(seen["name"], notes, seen["seenMs"], shown, len(ranges) - len(shown))
+        found = "" if "unknown" in notes else _found({name: seen["name"]})
+        return Row(seen["name"], found, notes, seen["seenMs"], shown, len(ranges) - len(shown))
