@@ -310,6 +310,23 @@ def test_whoever_was_seen_leads_to_the_other_jobs_with_them() -> None:
         assert ("Person and tag take whole names" in page) is hint
 
 
+@pytest.mark.parametrize(
+    ("source", "zh", "en"),
+    [("maxTo", "视频，至少 59 秒", "video, at least 59 s"), ("inferred", "视频，1 分钟", "video, 1 min")],
+)
+def test_a_length_that_is_only_the_last_moment_seen_is_told_as_the_report_tells_it(
+    source: str, zh: str, en: str
+) -> None:
+    service = published()
+    summary = json.loads(service.artifacts[DONE, "summary.json"])
+    summary["media"] |= {"durationMs": 59_700, "durationSource": source}
+    service.artifacts[DONE, "summary.json"] = json.dumps(summary).encode()
+    client = signed_in(READ, service)
+    for language, told in (("zh", zh), ("en", en)):
+        page = client.get(f"/library/jobs/{DONE}", headers={"Accept-Language": language}).text
+        assert f"<span>{told}</span>" in page
+
+
 def test_a_name_that_cannot_be_asked_for_leads_nowhere() -> None:
     service = published()
     summary = json.loads(service.artifacts[DONE, "summary.json"])

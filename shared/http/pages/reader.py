@@ -63,9 +63,10 @@ class Reader:
         """Return the half of a label that this reader reads."""
         return label.zh if self.chinese else label.en or label.zh
 
-    def about(self, ms: int) -> str:
-        """Write a length of time as people tell it."""
-        return self.label(times.about(ms))
+    def about(self, ms: int, *, at_least: bool = False) -> str:
+        """Write a length of time as people tell it; rounded down, and called so, where it is ``at_least`` that."""
+        told = self.label(times.about(ms, at_least=at_least))
+        return self.say(f"至少 {told}", f"at least {told}") if at_least else told
 
     def size(self, count: int) -> str:
         """Write a number of bytes."""
