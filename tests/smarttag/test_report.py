@@ -198,6 +198,20 @@ def test_each_state_is_said_plainly(analysis: Analysis, said: str) -> None:
     assert said in " ".join(Page(render(analysis)).text.split())
 
 
+@pytest.mark.parametrize("name", ["rich", "asr", "ocr"])
+def test_what_a_failed_job_heard_and_read_is_shown_and_every_link_into_the_page_leads_somewhere(name: str) -> None:
+    response = orjson.loads(RECORDED[name].response) | {"JobStatus": "Fail"}
+    analysis = analyse(orjson.dumps(response), "job-7")
+    page = Page(render(analysis))
+    anchors = {value for _, attrs in page.elements for key, value in attrs if key == "id"}
+    assert {link[1:] for link in page.attributes("a", "href") if link.startswith("#")} <= anchors
+    assert (analysis.summary.status, "words" in anchors) == ("Fail", True)
+    said = [segment.text for segment in analysis.segments or ()]
+    said += [item.text for item in analysis.summary.screenText.items] if analysis.summary.screenText else []
+    assert said
+    assert all(text in page.text for text in said)
+
+
 def test_no_speech_recognised_is_not_the_same_as_none_asked_for() -> None:
     silent = Analysis(changed(samples.small(), transcript=Transcript(0, 0, 0, "")).summary, (), ())
     absent = Analysis(changed(samples.small(), transcript=None).summary, None, ())
