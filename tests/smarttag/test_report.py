@@ -358,6 +358,16 @@ def test_a_share_is_that_of_the_time_beside_it_in_the_length_above() -> None:
     assert "<b>6.60 s</b> <span>25.9%</span>" in render(changed(rich, media=media)).decode()
 
 
+@pytest.mark.parametrize(
+    ("seen_ms", "share"), [(0, "0.0%"), (1, "&lt;0.1%"), (17_999, "&lt;0.1%"), (18_001, "0.1%"), (36_000_000, "100.0%")]
+)
+def test_a_share_is_none_only_where_no_time_is(seen_ms: int, share: str) -> None:
+    job = samples.bare(kind="video")
+    ten_hours = dataclasses.replace(job.summary.media, durationMs=36_000_000, durationSource="inferred")
+    page = render(changed(job, media=ten_hours, persons=(samples.person("甲", ((0, seen_ms),)),))).decode()
+    assert re.findall(r"<span>([^<]*%)</span>", page) == [share]
+
+
 def test_faces_of_one_name_are_said_to_be_several() -> None:
     page = render(analyse(jobs()["rich"].response, "job")).decode()
     assert page.count("同名 2 张") == page.count("2 so named") == 2

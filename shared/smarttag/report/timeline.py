@@ -15,6 +15,7 @@ from shared.smarttag.report.entries import Entry, categories
 from shared.smarttag.report.labels import ALERTS, CATEGORIES, CONCEPT_ROWS, CONCEPTS, FACES, KNOWN, SHOTS, TAGS, Label
 
 _SHORT = 40  # characters of a value where a label is usual
+_LEAST_SHARE = 0.0005  # what rounds to nothing is not told as nothing
 _FACTS = 8  # of shots, and of what a concept's knowledge says
 
 
@@ -167,7 +168,7 @@ def _row(entry: Entry, span_ms: int, limits: Limits, most: int) -> Row:
         style="alert" if entry.urgent else _style(seen),
         path=geometry.path(seen.appearances, span_ms),
         seenMs=seen.seenMs,
-        share="" if entry.share is None or entry.share > 1 else f"{entry.share:.1%}",  # ratios of rows that overlap
+        share=_share(entry),
         count=seen.times,
         score=seen.bestScore,
         facts=tuple((label, visible(value, limits.text)) for label, value in _facts(seen, name, limits)),
@@ -175,6 +176,12 @@ def _row(entry: Entry, span_ms: int, limits: Limits, most: int) -> Row:
         shot=_shot(frame.scene) if frame else Label("", ""),
         corners=_corners(frame.position or {}) if frame else "",
     )
+
+
+def _share(entry: Entry) -> str:
+    if entry.share is None or entry.share > 1:  # ratios of rows that overlap
+        return ""
+    return "<0.1%" if 0 < entry.share < _LEAST_SHARE else f"{entry.share:.1%}"
 
 
 def _ranges(ranges: Sequence[Range], most: int) -> Capped[str]:
