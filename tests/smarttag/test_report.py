@@ -532,6 +532,18 @@ def test_both_languages_of_a_pair_say_the_same_numbers(name: str) -> None:
     assert [en for chinese, english, en in numbers if not set(english) <= set(chinese)] == []
 
 
+def test_of_one_nothing_is_said_in_the_plural() -> None:
+    text, spoken = samples.ScreenTextItem("字", 1, 0, 0, 0.9, "0"), Segment(0, 900, "字")
+    few = {"transcript": Transcript(1, 1, 900, "字"), "screenText": samples.ScreenText(1, 1, 1, (text,))}
+    people = tuple(samples.person(f"人{i}", ((i, i + 9),)) for i in range(51))
+    many = {"persons": people, "alerts": tuple(Alert("politician", person.name, "") for person in people[:13])}
+    many |= {"nlp": samples.Nlp("", ("词",) * 101, (), (), (), (), {})}
+    for segments, fields in (((spoken,), few), ((spoken,) * 61, many)):
+        told = [en for _, en in Pairs(render(Analysis(changed(samples.bare(), **fields).summary, segments, ()))).found]
+        assert [en for en in told if re.search(r"\b1 (?:more |different )?[a-z]+s\b", en)] == []
+        assert [en for en in told if re.search(r"\b1\b", en)]
+
+
 @pytest.mark.parametrize(
     ("ms", "at_least", "zh", "en"),
     [
