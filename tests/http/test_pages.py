@@ -21,14 +21,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from werkzeug.test import Client, TestResponse
 
+from local import recorded
 from local.packaging.package import TEMPLATES
 from shared import logs
+from shared.catalogue.row import make_row
 from shared.http.pages import COOKIE, PAGES, words
 from shared.links import SESSION_SECONDS
 from shared.outbox.dead_letters import Letter
 from shared.outbox.outcome import State
 from shared.outbox.records import AttemptKind
 from shared.outbox.task import TaskKind
+from shared.smarttag import summarise
+from shared.smarttag.report import view
 from shared.templates import compile_in
 from shared.webhooks.operations import Health
 from tests.http.fakes import DONE, PUSH, READ, RUNNING, SESSIONS, TOKENS, WRITE, FakeService, make_app, published
@@ -325,6 +329,15 @@ def test_a_length_that_is_only_the_last_moment_seen_is_told_as_the_report_tells_
     for language, told in (("zh", zh), ("en", en)):
         page = client.get(f"/library/jobs/{DONE}", headers={"Accept-Language": language}).text
         assert f"<span>{told}</span>" in page
+
+
+def test_a_job_without_a_title_is_called_as_its_report_is() -> None:
+    for count in (3, 4):
+        summary = summarise(recorded.jobs()["rich"].response, DONE)
+        people = tuple(replace(summary.persons[0], name=name, category="celebrity") for name in "甲乙丙丁"[:count])
+        summary = replace(summary, title=None, userData="", persons=people)
+        told = words.headline(make_row(json.loads(summary.to_json()), 0, 0, ()))
+        assert told == view.headline(summary) == "甲、乙、丙" + " 等" * (count > 3)
 
 
 def test_a_name_that_cannot_be_asked_for_leads_nowhere() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shared.catalogue.row import Row
 from shared.smarttag.report.labels import Label
-from shared.smarttag.report.view import user_data
+from shared.smarttag.report.view import user_data, who
 
 PEOPLE = Label("人物", "People")
 DELIVERY_STATES = {
@@ -88,5 +88,5 @@ PROBLEMS = {
 def headline(row: Row) -> str:
     """Return what to call a job: its title, else its user data, else who is in it, else its ID."""
     named = [person.name for person in row.persons if person.category != "unknown"]
-    choices = (row.title or "", user_data(row.userData), "、".join(named[:3]))
+    choices = (row.title or "", user_data(row.userData), who(named))
     return next((choice for choice in choices if choice.strip()), row.jobId)

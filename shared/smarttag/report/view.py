@@ -25,10 +25,14 @@ _DIGITS = regex("[0-9]{1,12}")
 def headline(summary: Summary) -> str:
     """Return what to call this media: its title, else its user data, else who or what is in it, else its job."""
     named = [p.name for p in summary.persons if p.category != "unknown"]
-    who = "、".join(named[:3]) + (" 等" if len(named) > 3 else "")  # noqa: PLR2004 - as many as a headline holds
     about = [c for one in summary.classifications[:1] for c in (one.category1, one.category2) if c]
-    choices = (summary.title or "", user_data(summary.userData), who, " · ".join(about))
+    choices = (summary.title or "", user_data(summary.userData), who(named), " · ".join(about))
     return next((choice for choice in choices if choice.strip()), f"作业 {summary.jobId}")
+
+
+def who(names: Sequence[str]) -> str:
+    """Return names as a headline: three of them, and a sign that there are more."""
+    return "、".join(names[:3]) + (" 等" if len(names) > 3 else "")  # noqa: PLR2004 - as many as a headline holds
 
 
 def user_data(text: str) -> str:
