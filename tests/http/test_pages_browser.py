@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from shared.http.tokens import hash_of
 from shared.outbox.task import Task, TaskKind
 from shared.relay import relay
 from shared.triggers import Sweep
+from shared.webhooks.operations import Condition, Health
 from shared.webhooks.standing import Waiting
 from tests import browser, needs
 from tests.http.fakes import DONE, LINKS, READ, WRITE, make_app, published, serving
@@ -211,6 +213,23 @@ def test_long_reasons_break_no_time_and_no_audit_id(chromium: Browser) -> None:
         )
         cells = seen.page.locator("[aria-labelledby=waiting] tbody td:first-child, [aria-labelledby=waiting] code")
         assert [cell.evaluate(lines) for cell in cells.all()] == [1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("language", ["zh-CN", "en-US"])
+def test_no_heading_of_the_endpoints_touches_the_next(chromium: Browser, language: str) -> None:
+    service = published()
+    service.stands = replace(
+        service.stands, conditions=(Condition("cms", Health.FAILING, "", "status 500, and more " * 12, 3, 2),)
+    )
+    with serving(make_app(service)) as url, browser.watched(chromium, **options((language, 1280, "light"))) as seen:
+        sign_in(seen.page, url, WORDS[language]["in"])
+        seen.page.goto(f"{url}/library/operations")
+        words = (
+            """each => { const all = new Range(); all.selectNodeContents(each); return all.getBoundingClientRect() }"""
+        )
+        boxes = [each.evaluate(words) for each in seen.page.locator("[aria-labelledby=endpoints] thead th").all()]
+        assert len(boxes) == 5
+        assert all(after["left"] - before["right"] >= 12 for before, after in pairwise(boxes))
 
 
 def test_the_session_of_a_browser_ends_with_signing_out_and_no_script_sees_it(
