@@ -532,6 +532,15 @@ def test_both_languages_of_a_pair_say_the_same_numbers(name: str) -> None:
     assert [en for chinese, english, en in numbers if not set(english) <= set(chinese)] == []
 
 
+def test_a_text_on_screen_within_one_second_has_one_time() -> None:
+    def told(first: int, last: int) -> list[str]:
+        text = samples.ScreenTextItem("字", 2, first, last, 0.9, "0")
+        page = render(changed(samples.bare(), screenText=samples.ScreenText(2, 2, 1, (text,)))).decode()
+        return re.findall(r"<time [^>]*>([^<]*)</time>", page)
+
+    assert (told(100, 900), told(900, 1_100)) == (["0:00"], ["0:00", "0:01"])
+
+
 def test_of_one_nothing_is_said_in_the_plural() -> None:
     text, spoken = samples.ScreenTextItem("字", 1, 0, 0, 0.9, "0"), Segment(0, 900, "字")
     few = {"transcript": Transcript(1, 1, 900, "字"), "screenText": samples.ScreenText(1, 1, 1, (text,))}
