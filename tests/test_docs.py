@@ -43,6 +43,7 @@ def test_every_path_that_contributors_are_sent_to_exists() -> None:
         "build/smarttag-relay.cdx.json",
         "build/smarttag-relay.zip",
         "local/recorded/NAME.json",
+        "tests/smarttag/golden/NAME.json",
     }
     paths = set(re.findall(r"`([a-z.]+/[A-Za-z0-9_./-]*|[A-Za-z]+\.(?:md|yml|toml))`", text)) - made
     assert len(paths) > 20
