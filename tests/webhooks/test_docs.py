@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import base64
 import functools
+import hmac
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from typing import Any
 
 import orjson
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from shared import __version__
 from shared.outbox.schedule import RETRY_INTERVALS
@@ -139,6 +141,33 @@ def test_the_example_body_has_the_shape_of_the_real_one() -> None:
     shown = json.loads(sample("json"))
     assert shown == real
     assert f"webhook-id: {payload.webhook_id(JOB, 'succeeded')}" in PAGE
+
+
+def test_the_signatures_shown_are_those_of_the_body_shown() -> None:
+    """Verified as the standard says, and not with what signed them."""
+    shown = dict(re.findall(r"^(webhook-\w+): (.+)$", sample("http"), re.MULTILINE))
+    body = json.dumps(json.loads(sample("json")), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    assert f"{len(body):,} bytes" in PAGE
+    signed = f"{shown['webhook-id']}.{shown['webhook-timestamp']}.".encode() + body
+    (secret,), (key,) = re.findall(r"`whsec_(\w{32})`", PAGE), re.findall(r"`whpk_(\S{44})`", PAGE)
+    symmetric, asymmetric = shown["webhook-signature"].split(" ")
+    expected = hmac.digest(base64.b64decode(secret), signed, "sha256")
+    assert symmetric == "v1," + base64.b64encode(expected).decode()
+    signature = base64.b64decode(asymmetric.removeprefix("v1a,"))
+    Ed25519PublicKey.from_public_bytes(base64.b64decode(key)).verify(signature, signed)
+
+
+def test_the_body_shown_is_written_as_it_is_sent() -> None:
+    (subscriber,) = parse(
+        orjson.dumps(
+            {"version": 1, "subscribers": [{"id": "a", "url": "https://a.example.com/", "secrets": [SECRET]}]}
+        ),
+        {},
+        AddressGuard().target,
+    ).good
+    shown = json.loads(sample("json"))
+    sent = payload.make_body(shown, subscriber, None)  # type: ignore[arg-type]  # a thin body asks for no summary
+    assert sent == json.dumps(shown, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def test_the_user_agent_shown_is_the_one_sent() -> None:
