@@ -17,6 +17,8 @@ import pytest
 import yaml
 
 from local.packaging import package
+from shared.http import pages
+from shared.http.routes import ROUTES
 from shared.settings import EventFunction, Settings
 from tests.deploy import serverless_devs
 from tests.deploy.serverless_devs import ACCOUNT_ID, OUTPUT_URL, ROOT, SCHEMA, run
@@ -144,7 +146,8 @@ def test_triggers_are_the_right_ones() -> None:
     assert callback["mns_topic"]["sourceArn"] == f"acs:mns:cn-shanghai:{ACCOUNT_ID}:/topics/mps"
     assert callback["timer"]["triggerConfig"]["cronExpression"] == "@every 1m"
     assert api.keys() == {"http"}
-    assert {"GET", "POST"} <= set(api["http"]["triggerConfig"]["methods"])
+    answered = {route.method for route in (*ROUTES, *pages.PAGES)} | {"HEAD", "OPTIONS"}
+    assert set(api["http"]["triggerConfig"]["methods"]) == answered
 
 
 def test_handlers_exist_and_take_what_the_runtime_gives() -> None:
