@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import os
 import re
 from itertools import pairwise
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from shared.smarttag.model import Analysis, Person, Range, Tag
+from shared.smarttag.model import Analysis, Chapter, Person, Range, Tag
+from shared.smarttag.report import render
 from tests import browser
+from tests.smarttag import report_samples as samples
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -258,7 +261,7 @@ def test_what_is_folded_is_found_by_the_browser(chromium: Browser, reports: Repo
 
 CUT = """() => [...document.querySelectorAll('.blocks b')].filter(b => {
     const [number, block] = [b, b.parentElement].map(e => e.getBoundingClientRect());
-    return number.right > block.right + 0.5;
+    return number.top < block.bottom - 1 && number.right > block.right + 0.5;
 }).map(b => b.textContent)"""
 TOUCHING = """() => [...document.querySelectorAll('.row summary')].filter(summary => {
     const boxes = [...summary.children].map(cell => {
@@ -283,6 +286,21 @@ def test_figures_stand_clear_and_whole(chromium: Browser, reports: Reports, name
         assert seen.page.evaluate(CUT) == []
         assert seen.page.evaluate(TOUCHING) == []
         assert width == 390 or seen.page.evaluate(TOPS) == 1  # a phone has three lines of them
+
+
+@pytest.mark.parametrize(("width", "count", "shown"), [(1280, 20, 20), (390, 20, 9), (390, 40, 0)])
+def test_no_number_of_a_chapter_is_cut_to_another(
+    chromium: Browser, tmp_path: Path, width: int, count: int, shown: int
+) -> None:
+    job = samples.three_hours()
+    chapters = tuple(Chapter(i * 10_800_000 // count, (i + 1) * 10_800_000 // count, "部分", "") for i in range(count))
+    page = tmp_path / "report.html"
+    page.write_bytes(render(dataclasses.replace(job, summary=dataclasses.replace(job.summary, chapters=chapters))))
+    with browser.watched(chromium, viewport={"width": width, "height": 900}) as seen:
+        seen.page.goto(page.as_uri())
+        assert seen.page.evaluate(CUT) == []
+        in_sight = "b => b.offsetTop < b.parentElement.clientHeight"
+        assert sum(number.evaluate(in_sight) for number in seen.page.locator(".blocks b").all()) == shown
 
 
 def test_paper_does_not_repeat_the_times_of_speech(chromium: Browser, reports: Reports) -> None:
