@@ -232,6 +232,24 @@ def test_no_heading_of_the_endpoints_touches_the_next(chromium: Browser, languag
         assert all(after["left"] - before["right"] >= 12 for before, after in pairwise(boxes))
 
 
+@pytest.mark.parametrize(("width", "told"), [(390, ['"Since "', '"Next try "', "none"]), (1280, ["none"] * 3)])
+def test_a_phone_which_has_no_heads_of_columns_says_what_a_time_is(
+    chromium: Browser, width: int, told: list[str]
+) -> None:
+    service = published()
+    later = Task(TaskKind.PUBLISH, DONE, "pass-1", "", "0", 4_000_000_000_000, 4_000_000_000_000)
+    waiting = (Waiting(later, ""), Waiting(replace(later, due=1), ""))
+    since = (Condition("cms", Health.FAILING, "2026-11-18T11:06:40.000Z"),)
+    service.stands = replace(service.stands, waiting=waiting, waiting_count=2, conditions=since)
+    with serving(make_app(service)) as url, browser.watched(chromium, **options(("en-US", width, "dark"))) as seen:
+        sign_in(seen.page, url, WORDS["en-US"]["in"])
+        seen.page.goto(f"{url}/library/operations")
+        cells = seen.page.locator(
+            "[aria-labelledby=endpoints] td:nth-child(3), [aria-labelledby=waiting] td:first-child"
+        )
+        assert [each.evaluate("each => getComputedStyle(each, '::before').content") for each in cells.all()] == told
+
+
 def test_the_session_of_a_browser_ends_with_signing_out_and_no_script_sees_it(
     chromium: Browser, tmp_path: Path
 ) -> None:
