@@ -84,7 +84,7 @@ $(VENV)/venv.stamp:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/local.stamp: $(VENV)/venv.stamp requirements.txt pyproject.toml
+$(VENV)/local.stamp: $(VENV)/venv.stamp requirements.txt pyproject.toml shared/__init__.py
 	$(PIP) --require-hashes --requirement requirements.txt
 	$(PIP) --editable '.[local]'
 	@touch $@

@@ -45,7 +45,8 @@ def clone(folder: Path) -> Path:
         (made / template).parent.mkdir(parents=True)
         (made / template).write_text(re.sub(r"component: \S+", "component: ./fc3", text), encoding="utf-8")
     (made / ".venv").symlink_to(sys.prefix)
-    for name in ("requirements.txt", "pyproject.toml"):
+    for name in ("requirements.txt", "pyproject.toml", "shared/__init__.py"):
+        (made / name).parent.mkdir(exist_ok=True)
         (made / name).write_bytes((ROOT / name).read_bytes())
         os.utime(made / name, (0, 0))
     (made / "project.mk").write_bytes((ROOT / "Makefile").read_bytes())
