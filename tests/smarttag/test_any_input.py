@@ -85,14 +85,19 @@ def test_totals_are_those_a_frame_counter_finds(document: dict[str, Any]) -> Non
     check(summary)
     found = {}
     for person in summary.persons:
-        if person.category != "unknown" and person.name:
+        if not is_nobody(person.name, person.category):
             found["person", person.name, person.category] = (person.seenMs, person.sumMs, person.appearanceCount)
     for tag in summary.tags:
         found["tag", tag.name, tag.group] = (tag.seenMs, tag.sumMs, tag.appearanceCount)
     assert found == expected
     faces = [row for data in data_of(document, "VideoLabel", "ImageLabel") for row in data["persons"]]
-    nameless = [row for row in faces if row["category"] == "unknown" or not row["name"]]
-    assert len([p for p in summary.persons if p.category == "unknown" or not p.name]) == len(nameless)
+    nameless = [row for row in faces if is_nobody(row["name"], row["category"])]
+    assert len([person for person in summary.persons if is_nobody(person.name, person.category)]) == len(nameless)
+
+
+def is_nobody(name: str, category: str) -> bool:
+    """Say whether a row is of a face that no name unites with that of another row."""
+    return category.strip().lower() in {"unknown", "未知人脸", "未知人物"} or not name.strip()
 
 
 def data_of(document: dict[str, Any], *types: str) -> list[Any]:
@@ -106,7 +111,7 @@ def count_frames(document: dict[str, Any]) -> dict[tuple[str, str, str], tuple[i
     seen: dict[tuple[str, str, str], list[list[int]]] = {}
     for data in data_of(document, "VideoLabel", "ImageLabel"):
         for row in data["persons"]:
-            if row["category"] != "unknown" and row["name"]:
+            if not is_nobody(row["name"], row["category"]):
                 seen.setdefault(written("person", row["name"], row["category"]), []).extend(frames_of(row))
         for row in data["tags"]:
             seen.setdefault(written("tag", row["subTagName"], row["mainTagName"]), []).extend(frames_of(row))
